@@ -1,0 +1,88 @@
+use hearken_tree::{GroupId, Id, Key, KeyRange, PageError, Snapshot};
+
+use crate::{Admission, Candidate, Filter};
+
+use bytes::Bytes;
+
+/// One consistent state of a group's index.
+#[derive(Clone)]
+pub struct View {
+    /// What is kept.
+    pub kept: Snapshot,
+    /// What is kept or refused; the same as `kept` where nothing is refused.
+    pub held: Snapshot,
+}
+
+/// A message as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredMessage {
+    /// Its place in the order of all messages.
+    pub key: Key,
+    /// The archive's count of admissions when it was admitted: monotone, never reused.
+    pub sequence: u64,
+    /// Its pubsub topic.
+    pub pubsub_topic: String,
+    /// The message as its publisher encoded it.
+    pub body: Bytes,
+}
+
+/// How much one read returns at most; at least one message, if there is one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PageLimit {
+    /// Messages.
+    pub messages: usize,
+    /// Bytes of their bodies.
+    pub bytes: usize,
+}
+
+/// Nothing of the batch was stored.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AdmitError {
+    /// The database failed.
+    #[error("storing a batch of messages failed, nothing of it was stored: {0}")]
+    Storage(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// The archive could not be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// The archive does not keep this group.
+    #[error("the archive keeps no group {0}")]
+    UnknownGroup(GroupId),
+    /// The database failed.
+    #[error("reading the archive failed: {0}")]
+    Storage(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The index failed.
+    #[error(transparent)]
+    Index(#[from] PageError),
+}
+
+/// Stores messages durably, keeps the index of each group, and gives both back. Every call blocks.
+pub trait Archive: Send + Sync {
+    /// The groups that are kept.
+    fn groups(&self) -> Vec<Filter>;
+
+    /// Judges messages by the one admission predicate as of `now` (nanoseconds since the Unix epoch), and stores those that pass: when
+    /// this returns, they are durable and indexed, and synced ones that do not pass are remembered as refused. One durable commit.
+    fn admit(&self, batch: &[Candidate], now: u64) -> Result<Vec<Admission>, AdmitError>;
+
+    /// The group's index as it stands.
+    fn view(&self, group: &GroupId) -> Result<View, ReadError>;
+
+    /// The stored messages with these keys, in the order asked; `None` for one that is not stored.
+    fn get(&self, keys: &[Key]) -> Result<Vec<Option<StoredMessage>>, ReadError>;
+
+    /// The key of the stored message with this id.
+    fn find(&self, id: &Id) -> Result<Option<Key>, ReadError>;
+
+    /// The group's messages in `range`, in the order of their keys, up to `limit`. To go on, ask from just past the last key.
+    fn scan(&self, group: &GroupId, range: &KeyRange, limit: PageLimit) -> Result<Vec<StoredMessage>, ReadError>;
+
+    /// Deletes messages and remembers them as refused, so that they do not come back.
+    fn delete(&self, keys: &[Key]) -> Result<u64, AdmitError>;
+
+    /// Drops what is older than the limits allow as of `now`; returns how many messages.
+    fn retain(&self, now: u64) -> Result<u64, AdmitError>;
+}
