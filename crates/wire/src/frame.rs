@@ -1,7 +1,7 @@
 use bytes::Bytes;
 use hearken_tree::{GroupId, KeyRange};
 
-use crate::{Salt, ShortFingerprint, Summary, Window};
+use crate::{Salt, ShortFingerprint, Summary, TinyFingerprint, Window};
 
 /// Names a request on one stream: chosen by the requester, never reused by it on that stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -69,7 +69,7 @@ pub enum Ask {
     /// I hold this; find out what I lack, and send it.
     Sketch {
         /// Count and digest of what the requester holds in the range.
-        fingerprint: ShortFingerprint,
+        fingerprint: TinyFingerprint,
         /// PinSketch syndromes of the salted short ids of what it holds there; as many as the sketch's capacity.
         syndromes: Vec<u32>,
     },

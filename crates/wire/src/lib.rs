@@ -8,5 +8,5 @@ mod summary;
 
 pub use frame::{Answer, Ask, Frame, RangeWant, Refusal, RefusalReason, RequestId, Verdict, Want};
 pub use ihave::Ihave;
-pub use salt::{Salt, ShortDigest, ShortFingerprint};
+pub use salt::{Salt, ShortDigest, ShortFingerprint, TinyDigest, TinyFingerprint};
 pub use summary::{NotConsecutive, SaltedSpan, Summary, Window};

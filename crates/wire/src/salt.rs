@@ -12,11 +12,27 @@ pub struct Salt(pub u64);
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ShortDigest(pub [u8; 8]);
 
+/// The first 4 bytes of a [`ShortDigest`], for what comes with a sketch.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TinyDigest(pub [u8; 4]);
+
 /// A [`Fingerprint`] as it travels: its digest shortened under a salt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ShortFingerprint {
     /// The shortened digest.
     pub digest: ShortDigest,
+    /// Number of keys.
+    pub count: u64,
+}
+
+/// A [`ShortFingerprint`] as it travels beside a sketch, with half of the digest.
+///
+/// There it only saves folding a sketch of what is equal. Where sets that differ agree in it, one time in 2^32, the
+/// difference shows in the next round, under another salt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TinyFingerprint {
+    /// The shortened digest.
+    pub digest: TinyDigest,
     /// Number of keys.
     pub count: u64,
 }
@@ -32,8 +48,22 @@ impl Salt {
     }
 }
 
+impl ShortFingerprint {
+    /// The same, with half of the digest.
+    pub fn tiny(&self) -> TinyFingerprint {
+        let [a, b, c, d, ..] = self.digest.0;
+        TinyFingerprint { digest: TinyDigest([a, b, c, d]), count: self.count }
+    }
+}
+
 impl fmt::Debug for ShortDigest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "ShortDigest({:016x})", u64::from_be_bytes(self.0))
+    }
+}
+
+impl fmt::Debug for TinyDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TinyDigest({:08x})", u32::from_be_bytes(self.0))
     }
 }
