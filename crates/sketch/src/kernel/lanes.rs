@@ -1,0 +1,198 @@
+//! The inner loops over carry-less multiplication in vector lanes, whatever the processor.
+//!
+//! A lane holds a polynomial of degree below 128. Everything here is lazy about reduction, since a product is one
+//! instruction and a reduction several: a running power keeps 64 bits in the lower half of its lane (the upper half
+//! is rubbish that nobody reads), a multiplier at most 39, so a product has at most 102. One more multiplication, by
+//! x^64 reduced, brings that back to 64. Sums stay wide and are reduced once at the end.
+//!
+//! All is `inline(always)`, so that it takes on the target features of whoever calls it. For the same reason there are
+//! plain loops where iterators with closures would be shorter.
+
+use crate::field::{FOLD_32, FOLD_64, low32, reduce_wide};
+
+/// Vectors of one or more 128-bit lanes.
+pub(super) trait Lanes: Copy {
+    /// One polynomial a lane.
+    type Wide: Copy;
+    /// Lanes in a vector.
+    const WIDTH: usize;
+
+    /// One element a lane; `elements` holds exactly `WIDTH`.
+    fn load(self, elements: &[u32]) -> Self::Wide;
+    /// The same element in every lane.
+    fn splat(self, element: u32) -> Self::Wide;
+    /// The product of the lower halves.
+    fn mul(self, a: Self::Wide, b: Self::Wide) -> Self::Wide;
+    /// The product of the upper half of `a` and the lower half of `b`.
+    fn mul_upper(self, a: Self::Wide, b: Self::Wide) -> Self::Wide;
+    fn add(self, a: Self::Wide, b: Self::Wide) -> Self::Wide;
+    /// Bits 32 to 63 of the lower half, moved to its start.
+    fn over_32(self, a: Self::Wide) -> Self::Wide;
+    /// Bits 0 to 31.
+    fn under_32(self, a: Self::Wide) -> Self::Wide;
+    /// The lanes, one after the other, into exactly `WIDTH` places.
+    fn store(self, a: Self::Wide, lanes: &mut [u128]);
+}
+
+/// How many vectors go through the loop side by side: a step waits for two multiplications of about 4 cycles each, and
+/// issues three.
+const CHAINS: usize = 4;
+
+/// The most lanes that any processor has.
+const MAX_WIDTH: usize = 4;
+
+#[inline(always)]
+pub(super) fn add_odd_powers<L: Lanes>(l: L, elements: &[u32], sums: &mut [u32]) {
+    let mut wide_sums = vec![l.splat(0); sums.len()];
+    let mut groups = elements.chunks_exact(L::WIDTH * CHAINS);
+    for group in &mut groups {
+        add_group(l, group, &mut wide_sums);
+    }
+    // Zero adds nothing to any sum of powers, so it can fill up the last group.
+    let rest = groups.remainder();
+    if !rest.is_empty() {
+        let mut padded = [0; MAX_WIDTH * CHAINS];
+        padded[..rest.len()].copy_from_slice(rest);
+        add_group(l, &padded[..L::WIDTH * CHAINS], &mut wide_sums);
+    }
+    for (sum, &wide) in sums.iter_mut().zip(&wide_sums) {
+        let mut lanes = [0; MAX_WIDTH];
+        l.store(wide, &mut lanes[..L::WIDTH]);
+        *sum ^= reduce_wide(lanes.iter().fold(0, |a, b| a ^ b));
+    }
+}
+
+/// Adds the odd powers of `WIDTH * CHAINS` elements, two powers a step: x^(k+2) and x^(k+4) are x^k times x^2 and x^4.
+#[inline(always)]
+fn add_group<L: Lanes>(l: L, group: &[u32], sums: &mut [L::Wide]) {
+    let fold_64 = l.splat(FOLD_64);
+    let mut power = [l.splat(0); CHAINS];
+    let (mut step, mut double_step) = (power, power);
+    for i in 0..CHAINS {
+        power[i] = l.load(&group[i * L::WIDTH..(i + 1) * L::WIDTH]);
+        step[i] = shorten(l, l.mul(power[i], power[i]));
+        double_step[i] = shorten(l, fold(l, l.mul(step[i], step[i]), fold_64));
+    }
+    let Some((first, rest)) = sums.split_first_mut() else { return };
+    for x in power {
+        *first = l.add(*first, x);
+    }
+    let mut pairs = rest.chunks_exact_mut(2);
+    for pair in &mut pairs {
+        let (mut next, mut after) = (pair[0], pair[1]);
+        for i in 0..CHAINS {
+            next = l.add(next, l.mul(power[i], step[i]));
+            let product = l.mul(power[i], double_step[i]);
+            after = l.add(after, product);
+            power[i] = fold(l, product, fold_64);
+        }
+        (pair[0], pair[1]) = (next, after);
+    }
+    if let [last] = pairs.into_remainder() {
+        for i in 0..CHAINS {
+            *last = l.add(*last, l.mul(power[i], step[i]));
+        }
+    }
+}
+
+#[inline(always)]
+pub(super) fn evaluate<L: Lanes>(l: L, polynomial: &[u32], points: &[u32], values: &mut [u32]) {
+    let mut padded = [0; MAX_WIDTH * CHAINS];
+    let group = L::WIDTH * CHAINS;
+    for (points, values) in points.chunks(group).zip(values.chunks_mut(group)) {
+        padded[..points.len()].copy_from_slice(points);
+        let mut lanes = [0; MAX_WIDTH * CHAINS];
+        evaluate_group(l, polynomial, &padded[..group], &mut lanes[..group]);
+        for (value, &lane) in values.iter_mut().zip(&lanes) {
+            *value = reduce_wide(lane & 0xffff_ffff_ffff_ffff);
+        }
+    }
+}
+
+/// Horner's rule by two coefficients a step: v := v x^2 + c1 x + c0.
+#[inline(always)]
+fn evaluate_group<L: Lanes>(l: L, polynomial: &[u32], points: &[u32], lanes: &mut [u128]) {
+    let fold_64 = l.splat(FOLD_64);
+    let mut x = [l.splat(0); CHAINS];
+    let (mut x_2, mut value) = (x, x);
+    for i in 0..CHAINS {
+        x[i] = l.load(&points[i * L::WIDTH..(i + 1) * L::WIDTH]);
+        x_2[i] = shorten(l, l.mul(x[i], x[i]));
+    }
+    let pairs = polynomial.chunks_exact(2);
+    if let [top] = pairs.remainder() {
+        value = [l.splat(*top); CHAINS];
+    }
+    for pair in pairs.rev() {
+        let (c_0, c_1) = (l.splat(pair[0]), l.splat(pair[1]));
+        for i in 0..CHAINS {
+            let low = l.add(l.mul(x[i], c_1), c_0);
+            value[i] = fold(l, l.add(l.mul(value[i], x_2[i]), low), fold_64);
+        }
+    }
+    for i in 0..CHAINS {
+        l.store(value[i], &mut lanes[i * L::WIDTH..(i + 1) * L::WIDTH]);
+    }
+}
+
+#[inline(always)]
+pub(super) fn dot<L: Lanes>(l: L, a: &[u32], b: &[u32]) -> u32 {
+    let mut sum = l.splat(0);
+    for (&a, &b) in a.iter().zip(b) {
+        sum = l.add(sum, l.mul(l.splat(a), l.splat(b)));
+    }
+    store_one(l, shorten_fully(l, sum))
+}
+
+#[inline(always)]
+pub(super) fn combine<L: Lanes>(l: L, a: &mut [u32], p: u32, b: &[u32], q: u32) {
+    let (p, q) = (l.splat(p), l.splat(q));
+    for (a, &b) in a.iter_mut().zip(b) {
+        let sum = l.add(l.mul(l.splat(*a), p), l.mul(l.splat(b), q));
+        *a = store_one(l, shorten_fully(l, sum));
+    }
+}
+
+#[inline(always)]
+pub(super) fn add_multiple<L: Lanes>(l: L, a: &mut [u32], b: &[u32], q: u32) {
+    let q = l.splat(q);
+    for (a, &b) in a.iter_mut().zip(b) {
+        *a ^= store_one(l, shorten_fully(l, l.mul(l.splat(b), q)));
+    }
+}
+
+#[inline(always)]
+pub(super) fn scale<L: Lanes>(l: L, a: &mut [u32], p: u32) {
+    let p = l.splat(p);
+    for a in a {
+        *a = store_one(l, shorten_fully(l, l.mul(l.splat(*a), p)));
+    }
+}
+
+/// From at most 102 bits to 64, in the lower half; the upper half is rubbish.
+#[inline(always)]
+fn fold<L: Lanes>(l: L, a: L::Wide, fold_64: L::Wide) -> L::Wide {
+    l.add(a, l.mul_upper(a, fold_64))
+}
+
+/// From 64 bits to 39.
+#[inline(always)]
+fn shorten<L: Lanes>(l: L, a: L::Wide) -> L::Wide {
+    l.add(l.under_32(a), l.mul(l.over_32(a), l.splat(FOLD_32)))
+}
+
+/// From 64 bits to 32, with rubbish above.
+#[inline(always)]
+fn shorten_fully<L: Lanes>(l: L, a: L::Wide) -> L::Wide {
+    let over = l.mul(l.over_32(a), l.splat(FOLD_32));
+    l.add(l.add(a, over), l.mul(l.over_32(over), l.splat(FOLD_32)))
+}
+
+/// The lower 32 bits of the first lane.
+#[inline(always)]
+fn store_one<L: Lanes>(l: L, a: L::Wide) -> u32 {
+    let mut lanes = [0; MAX_WIDTH];
+    l.store(a, &mut lanes[..L::WIDTH]);
+    let [first, ..] = lanes;
+    low32((first & 0xffff_ffff) as u64)
+}
