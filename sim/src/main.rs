@@ -1,1 +1,2 @@
-fn main(){}
+//! A simulator of many Hearken nodes on a virtual clock (interim: not built yet).
+fn main() {}
