@@ -1,0 +1,20 @@
+//! From the checked types to bytes and back. Nothing behind this module checks again.
+
+mod bound;
+mod frame;
+mod ihave;
+mod packed;
+mod ranges;
+mod spans;
+mod verdicts;
+mod window;
+
+pub(crate) use frame::{MESSAGES_TAG, frame_body_len, read_frame, to_proto};
+pub use ihave::{likely_spans, max_spans};
+pub use ranges::RANGE_MAX_OVERHEAD;
+
+/// What prost generates from `proto/`.
+pub(crate) mod proto {
+    #![allow(missing_docs, unreachable_pub, clippy::all)]
+    include!("generated/hearken.v1.rs");
+}

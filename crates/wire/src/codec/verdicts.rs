@@ -1,0 +1,133 @@
+//! The packed verdicts of an answer: their number as a varint, then for each
+//!
+//! | bytes | what |
+//! | --- | --- |
+//! | 1 | bits 0-2: 0 `Outside`, 1 `Equal`, 2 `TooCostly`, 3 `Deliver`, 4 `Deliver` with short ids, 5 `Finer`; bits 3-7: `n` |
+//! | varint | if `n` is 31: how much larger it is |
+//! | varint, 4 each | 4: number of short ids, short ids; `n` is the number of messages, as with 3 |
+//! | bound, spans | 5, unless `n` is 0: where the spans start, then `n` spans, all with the bound where they end |
+
+use hearken_tree::Key;
+
+use crate::{
+    DecodeError, EncodeError, Verdict,
+    codec::{
+        bound::{put_bound, read_bound},
+        packed::{Reader, put_varint, put_words},
+        ranges::{put_header, read_number},
+        spans::{LastBound, SPAN_MIN, put_spans, read_spans},
+    },
+    limits::{IDS_MAX, RANGES_MAX, SPANS_MAX, WORDS_MAX},
+};
+
+const OUTSIDE: u8 = 0;
+const EQUAL: u8 = 1;
+const TOO_COSTLY: u8 = 2;
+const DELIVER: u8 = 3;
+const DELIVER_AND_LACKS: u8 = 4;
+const FINER: u8 = 5;
+const NUMBER_SHIFT: u32 = 3;
+
+pub(super) fn put_verdicts(out: &mut Vec<u8>, from: Key, verdicts: &[Verdict]) -> Result<(), EncodeError> {
+    check_verdicts(from, verdicts)?;
+    put_varint(out, verdicts.len() as u64);
+    let mut previous = from;
+    for verdict in verdicts {
+        match verdict {
+            Verdict::Outside => put_header(out, OUTSIDE, NUMBER_SHIFT, 0),
+            Verdict::Equal => put_header(out, EQUAL, NUMBER_SHIFT, 0),
+            Verdict::TooCostly => put_header(out, TOO_COSTLY, NUMBER_SHIFT, 0),
+            Verdict::Deliver { count, lacks } if lacks.is_empty() => put_header(out, DELIVER, NUMBER_SHIFT, *count),
+            Verdict::Deliver { count, lacks } => {
+                put_header(out, DELIVER_AND_LACKS, NUMBER_SHIFT, *count);
+                put_varint(out, lacks.len() as u64);
+                put_words(out, lacks);
+            }
+            Verdict::Finer(summary) => {
+                put_header(out, FINER, NUMBER_SHIFT, summary.spans().len() as u64);
+                if let Some(range) = summary.range() {
+                    put_bound(out, &previous, &range.start());
+                    put_spans(out, summary.spans(), LastBound::Sent);
+                    previous = range.end();
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn check_verdicts(from: Key, verdicts: &[Verdict]) -> Result<(), EncodeError> {
+    let at_most =
+        |what, max, found| if found > max { Err(EncodeError::TooMany { what, found, max }) } else { Ok(found) };
+    at_most("verdicts in an answer", RANGES_MAX, verdicts.len())?;
+    let (mut after, mut spans, mut words) = (from, 0, 0);
+    for (index, verdict) in verdicts.iter().enumerate() {
+        match verdict {
+            Verdict::Outside | Verdict::Equal | Verdict::TooCostly => {}
+            Verdict::Deliver { lacks, .. } => words += at_most("short ids for a range", IDS_MAX, lacks.len())?,
+            Verdict::Finer(summary) => {
+                spans += summary.spans().len();
+                let Some(range) = summary.range() else { continue };
+                if range.start() < after {
+                    let (what, start) = ("summary of verdict", range.start());
+                    return Err(EncodeError::OutOfOrder { what, index, after, start });
+                }
+                after = range.end();
+            }
+        }
+    }
+    at_most("spans in an answer", SPANS_MAX, spans)?;
+    at_most("short ids in an answer", WORDS_MAX, words)?;
+    Ok(())
+}
+
+pub(super) fn read_verdicts(packed: &[u8], from: Key) -> Result<Vec<Verdict>, DecodeError> {
+    let mut reader = Reader::new(packed);
+    let count = reader.count(RANGES_MAX, 1, "verdicts in an answer")?;
+    let mut verdicts = Vec::with_capacity(count);
+    let mut places = Places { previous: from, spans_left: SPANS_MAX };
+    let mut words_left = WORDS_MAX;
+    for index in 0..count {
+        let header = reader.byte("a verdict")?;
+        let number = read_number(&mut reader, header, NUMBER_SHIFT)?;
+        verdicts.push(match header & 7 {
+            OUTSIDE if number == 0 => Verdict::Outside,
+            EQUAL if number == 0 => Verdict::Equal,
+            TOO_COSTLY if number == 0 => Verdict::TooCostly,
+            DELIVER => Verdict::Deliver { count: number, lacks: Vec::new() },
+            DELIVER_AND_LACKS => {
+                let lacks = reader.count(IDS_MAX.min(words_left), 4, "further short ids in an answer")?;
+                words_left -= lacks;
+                Verdict::Deliver { count: number, lacks: reader.words(lacks, "short ids")? }
+            }
+            FINER => places.read_finer(&mut reader, index, number)?,
+            _ => return Err(DecodeError::UnknownKind { what: "a verdict", header }),
+        });
+    }
+    reader.finish("verdicts")?;
+    Ok(verdicts)
+}
+
+/// What one summary in an answer leaves for the next.
+struct Places {
+    previous: Key,
+    spans_left: usize,
+}
+
+impl Places {
+    fn read_finer(&mut self, reader: &mut Reader<'_>, index: usize, number: u64) -> Result<Verdict, DecodeError> {
+        let count = reader.checked_count(number, self.spans_left, SPAN_MIN, "further spans in an answer")?;
+        if count == 0 {
+            return Ok(Verdict::Finer(crate::Summary::default()));
+        }
+        let start = read_bound(reader, &self.previous)?;
+        if start < self.previous {
+            let what = "summary of verdict";
+            return Err(DecodeError::NotRising { what, index, start: self.previous, end: start });
+        }
+        let summary = read_spans(reader, count, start, LastBound::Sent)?;
+        self.spans_left -= count;
+        self.previous = summary.range().map_or(start, |range| range.end());
+        Ok(Verdict::Finer(summary))
+    }
+}

@@ -1,0 +1,40 @@
+//! What no frame may exceed, checked before anything is allocated for it.
+//!
+//! Together they bound what decoding allocates: at most the length of what was received once more, and
+//! [`DECODED_MAX`] bytes.
+
+/// Longest IHAVE in bytes. The budget for summaries ends here, and a gossipsub node carries it with its default settings.
+pub const IHAVE_MAX: usize = 64 << 10;
+
+/// Longest body of a frame in bytes: room for six messages of 150 KB, the most that Waku allows.
+pub const FRAME_MAX: usize = 1 << 20;
+
+/// Longest body of a frame that is not [`Messages`](crate::Frame::Messages). A sketch that finds 200,000 differences
+/// goes in five such requests, each of which is answered as it comes.
+pub const CONTROL_FRAME_MAX: usize = 256 << 10;
+
+/// Most ranges in a request, so most verdicts in an answer. 4,096 sketches of the best capacity fill a control frame
+/// several times.
+pub const RANGES_MAX: usize = 4096;
+
+/// Most spans in an IHAVE, and in all summaries of an answer together.
+pub const SPANS_MAX: usize = 4096;
+
+/// Most syndromes in one sketch. Decoding takes time quadratic in it, and from about 64 on splitting is cheaper.
+pub const SYNDROMES_MAX: usize = 256;
+
+/// Most short ids in one list. A range of which more are known is split.
+pub const IDS_MAX: usize = 4096;
+
+/// Most syndromes and short ids in a request, most short ids in an answer: three quarters of a control frame.
+pub const WORDS_MAX: usize = 48 << 10;
+
+/// Most messages in a frame.
+pub const MESSAGES_MAX: usize = 4096;
+
+/// Longest message: it has to fit into a frame with 32 bytes around it.
+pub const MESSAGE_MAX: usize = FRAME_MAX - 32;
+
+/// Most bytes that the decoded form of a frame takes beside its payloads, syndromes and short ids: those of
+/// [`RANGES_MAX`] ranges or [`SPANS_MAX`] spans and the verdicts around them.
+pub const DECODED_MAX: usize = 640 << 10;
