@@ -3,6 +3,8 @@
 //! Together they bound what decoding allocates: at most the length of what was received once more, and
 //! [`DECODED_MAX`] bytes.
 
+use crate::{RangeWant, SaltedSpan, Verdict};
+
 /// Longest IHAVE in bytes. The budget for summaries ends here, and a gossipsub node carries it with its default settings.
 pub const IHAVE_MAX: usize = 64 << 10;
 
@@ -35,6 +37,10 @@ pub const MESSAGES_MAX: usize = 4096;
 /// Longest message: it has to fit into a frame with 32 bytes around it.
 pub const MESSAGE_MAX: usize = FRAME_MAX - 32;
 
-/// Most bytes that the decoded form of a frame takes beside its payloads, syndromes and short ids: those of
-/// [`RANGES_MAX`] ranges or [`SPANS_MAX`] spans and the verdicts around them.
-pub const DECODED_MAX: usize = 640 << 10;
+/// Most bytes that a decoded frame takes beside its payloads, syndromes and short ids, which take no more than they did
+/// encoded: half a mebibyte.
+pub const DECODED_MAX: usize = {
+    let ranges = RANGES_MAX * size_of::<RangeWant>();
+    let verdicts = RANGES_MAX * size_of::<Verdict>() + SPANS_MAX * size_of::<SaltedSpan>();
+    if ranges > verdicts { ranges } else { verdicts }
+};

@@ -1,5 +1,5 @@
 //! The checked-in code is what the schema generates. `UPDATE=1 cargo test -p hearken-wire` writes it anew.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::disallowed_methods, clippy::unwrap_used)]
 
 use std::{env, fs, path::Path};
 

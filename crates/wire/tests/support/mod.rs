@@ -9,6 +9,31 @@ use hearken_wire::{
 };
 use proptest::{collection::vec, option, prelude::*, sample};
 
+/// splitmix64: cheap, and the same everywhere.
+pub struct Numbers(pub u64);
+
+impl Numbers {
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ z >> 31
+    }
+
+    pub fn below(&mut self, end: usize) -> usize {
+        usize::try_from(self.next() % end.max(1) as u64).unwrap()
+    }
+
+    #[allow(clippy::cast_possible_truncation)]
+    pub fn byte(&mut self) -> u8 {
+        self.next() as u8
+    }
+
+    pub fn bytes(&mut self, length: usize) -> Vec<u8> {
+        (0..length).map(|_| self.byte()).collect()
+    }
+}
+
 pub fn encoded(frame: &Frame) -> BytesMut {
     let mut out = BytesMut::new();
     encode_frame(frame, &mut out).unwrap();
