@@ -76,6 +76,20 @@ pub enum RefusalReason {
     Deleted,
 }
 
+impl RefusalReason {
+    /// Whether the same message would be refused again however late it comes: only then is it worth remembering.
+    pub(crate) fn lasts(&self, key: &Key) -> bool {
+        match self {
+            RefusalReason::NoGroup | RefusalReason::TooOld => false,
+            RefusalReason::BadTimestamp => key.timestamp() == 0,
+            RefusalReason::Ephemeral
+            | RefusalReason::TooLarge { .. }
+            | RefusalReason::Invalid(_)
+            | RefusalReason::Deleted => true,
+        }
+    }
+}
+
 /// The bounds of the one admission predicate, for live and synced messages alike.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -85,6 +99,13 @@ pub struct Limits {
     pub max_future: Duration,
     /// How old a message may be; older ones are neither stored nor kept. `None`: any age.
     pub max_age: Option<Duration>,
+}
+
+impl Default for Limits {
+    /// Waku's: 150 KB, 20 s ahead, any age.
+    fn default() -> Limits {
+        Limits { max_size: 150 * 1024, max_future: Duration::from_secs(20), max_age: None }
+    }
 }
 
 /// The host's own check of a message: proofs (RLN), signatures, bans.

@@ -1,6 +1,6 @@
 use hearken_tree::{GroupId, Id, Key, KeyRange, PageError, Snapshot};
 
-use crate::{Admission, Candidate, Filter};
+use crate::{Admission, Candidate, Filter, FormatError};
 
 use bytes::Bytes;
 
@@ -35,13 +35,58 @@ pub struct PageLimit {
     pub bytes: usize,
 }
 
+/// A page of a read being filled.
+pub(crate) struct Page {
+    pub(crate) messages: Vec<StoredMessage>,
+    limit: PageLimit,
+    bytes: usize,
+}
+
+impl Page {
+    pub(crate) fn new(limit: PageLimit) -> Page {
+        Page { messages: Vec::new(), limit, bytes: 0 }
+    }
+
+    /// Adds a message whose body has `size` bytes; `false`, without making it, if the page is full.
+    pub(crate) fn push<E>(
+        &mut self,
+        size: usize,
+        message: impl FnOnce() -> Result<StoredMessage, E>,
+    ) -> Result<bool, E> {
+        let bytes = self.bytes.saturating_add(size);
+        let fits = self.messages.len() < self.limit.messages && bytes <= self.limit.bytes;
+        if !fits && !self.messages.is_empty() {
+            return Ok(false);
+        }
+        self.messages.push(message()?);
+        self.bytes = bytes;
+        Ok(true)
+    }
+}
+
 /// Nothing of the batch was stored.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AdmitError {
+    /// A candidate was delivered for a group that this archive does not keep.
+    #[error(
+        "the archive keeps no group {0}, nothing of the batch was stored: deliver messages only for its own groups"
+    )]
+    UnknownGroup(GroupId),
     /// The database failed.
     #[error("storing a batch of messages failed, nothing of it was stored: {0}")]
     Storage(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A stored message is not a message any more.
+    #[error("the stored message {key:?} cannot be read, nothing was changed: {source}; check the archive")]
+    Unreadable {
+        /// Which one.
+        key: Key,
+        /// Why.
+        source: FormatError,
+    },
+    /// The index failed.
+    #[error("indexing a batch of messages failed, nothing of it was stored: {0}")]
+    Index(#[from] PageError),
 }
 
 /// The archive could not be read.
@@ -85,4 +130,8 @@ pub trait Archive: Send + Sync {
 
     /// Drops what is older than the limits allow as of `now`; returns how many messages.
     fn retain(&self, now: u64) -> Result<u64, AdmitError>;
+
+    /// The oldest time (nanoseconds since the Unix epoch) of which messages are kept as of `now`: what is older was dropped, or
+    /// would be refused, for its age or to stay within the archive's size. Nothing may be asked for before it.
+    fn kept_from(&self, now: u64) -> u64;
 }

@@ -29,6 +29,8 @@ pub struct FormatError {
 }
 
 /// How a network's messages are read: the one place that knows their encoding and their hash.
+///
+/// The id must cover the pubsub topic, the content topic and the timestamp, as Waku's does: an archive keeps one message a key.
 pub trait MessageFormat: Send + Sync {
     /// Reads the header of the message `body`, sent on `pubsub_topic`; computes its id.
     fn header(&self, pubsub_topic: &str, body: &[u8]) -> Result<Header, FormatError>;

@@ -1,0 +1,114 @@
+use std::path::PathBuf;
+
+use crate::AdmitError;
+
+/// The archive could not be opened. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// Something else lies at the path.
+    #[error(
+        "{} is not a Hearken archive: {found}. Give another path, or move the file away to start with an empty archive",
+        path.display()
+    )]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// What it is instead.
+        found: String,
+    },
+    /// The file is cut off or damaged.
+    #[error(
+        "the archive {} is damaged: {found}. Restore it from a backup, or move it away: an empty archive fetches from its \
+         neighbours what lies in its window",
+        path.display()
+    )]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// What was found.
+        found: String,
+    },
+    /// A newer program wrote the file.
+    #[error(
+        "the archive {} has format version {found}, this program reads up to {expected}: use the newer program that wrote it",
+        path.display()
+    )]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: u64,
+        /// The newest version this program reads.
+        expected: u64,
+    },
+    /// An older program wrote the file, in a form that cannot be upgraded any more.
+    #[error(
+        "the archive {} has format version {found}, this program needs {expected}: export it with the program that wrote it \
+         and import it here",
+        path.display()
+    )]
+    Older {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: u64,
+        /// The version that is needed.
+        expected: u64,
+    },
+    /// Somebody has it open.
+    #[error(
+        "the archive {} is already open in this or another process: give each node a data folder of its own, or stop the other",
+        path.display()
+    )]
+    AlreadyOpen {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file must not be read or written.
+    #[error("no permission to read and write the archive {}: {source}. Check the owner and mode of the file and its folder", path.display())]
+    Permission {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The folder of the file is not there.
+    #[error("the folder of the archive {} does not exist: create it", path.display())]
+    NoFolder {
+        /// The file.
+        path: PathBuf,
+    },
+    /// No space is left.
+    #[error("no space is left for the archive {}: {source}. Free some, nothing that was stored is lost", path.display())]
+    DiskFull {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// A group's filter cannot be stored.
+    #[error("a filter's pubsub topic has {bytes} bytes, at most {} are allowed", u16::MAX)]
+    TopicTooLong {
+        /// Its length.
+        bytes: usize,
+    },
+    /// The database failed otherwise.
+    #[error("opening the archive {} failed: {source}", path.display())]
+    Storage {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+/// A failure of the database while admitting.
+pub(super) fn storage(error: impl Into<redb::Error>) -> AdmitError {
+    AdmitError::Storage(Box::new(error.into()))
+}
+
+/// A failure of the database while reading.
+pub(super) fn unreadable(error: impl Into<redb::Error>) -> crate::ReadError {
+    crate::ReadError::Storage(Box::new(error.into()))
+}

@@ -1,0 +1,313 @@
+//! What every archive does, whatever it stores in.
+#![allow(clippy::unwrap_used)]
+mod common;
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use common::*;
+use hearken_archive::{
+    Admission, AdmitError, Archive, ArchiveOptions, Candidate, Memory, Origin, PageLimit, ReadError, RefusalReason,
+};
+use hearken_tree::{Key, KeyRange};
+
+/// Runs each test on both archives.
+macro_rules! on_both {
+    ($($name:ident)*) => {
+        mod memory {
+            $(#[test] fn $name() { super::$name(&|options| Box::new(super::Memory::new(options))); })*
+        }
+        mod embedded {
+            $(#[test] fn $name() {
+                let folders = std::cell::RefCell::new(Vec::new());
+                super::$name(&|options| {
+                    let folder = tempfile::tempdir().unwrap();
+                    let archive = super::common::open(folder.path(), options);
+                    folders.borrow_mut().push(folder);
+                    Box::new(archive)
+                });
+            })*
+        }
+    };
+}
+
+on_both! {
+    stores_and_gives_back
+    judges_by_one_predicate
+    judges_synced_messages_by_what_was_asked
+    remembers_refused_synced_messages
+    deleted_messages_stay_away
+    forgets_the_oldest_refusals
+    bounds_age
+    bounds_size
+    scans_groups_that_are_part_of_a_topic
+    pages_by_messages_and_bytes
+    duplicates_in_a_batch_count_once
+    unknown_groups_are_errors
+}
+
+type Make<'a> = &'a dyn Fn(ArchiveOptions) -> Box<dyn Archive>;
+
+const ALL: PageLimit = PageLimit { messages: usize::MAX, bytes: usize::MAX };
+
+fn stores_and_gives_back(make: Make<'_>) {
+    let all = filter(&[]);
+    let archive = make(options(vec![all.clone()]));
+    let bodies: Vec<_> = (0..100).map(nth).collect();
+    let admitted = admit(&*archive, &bodies.iter().rev().map(live).collect::<Vec<_>>());
+    assert_eq!(admitted, bodies.iter().rev().map(|body| Admission::Stored(key(body))).collect::<Vec<_>>());
+    assert_eq!(admit(&*archive, &[live(&bodies[7])]), [Admission::Held(key(&bodies[7]))]);
+
+    assert_eq!(archive.groups(), std::slice::from_ref(&all));
+    assert_eq!(kept(&*archive, &all), bodies.iter().map(key).collect());
+    assert_eq!(held(&*archive, &all), kept(&*archive, &all));
+    assert_eq!(archive.find(&key(&bodies[3]).id()).unwrap(), Some(key(&bodies[3])));
+    assert_eq!(archive.find(&key(&nth(1000)).id()).unwrap(), None);
+
+    let got = archive.get(&[key(&bodies[9]), key(&nth(1000)), key(&bodies[2])]).unwrap();
+    let got: Vec<_> = got.into_iter().map(|message| message.map(|message| message.body)).collect();
+    assert_eq!(got, [Some(bodies[9].clone()), None, Some(bodies[2].clone())]);
+
+    let scanned = archive.scan(&all.group(), &KeyRange::ALL, ALL).unwrap();
+    assert_eq!(scanned.iter().map(|message| message.body.clone()).collect::<Vec<_>>(), bodies);
+    assert!(scanned.iter().all(|message| message.pubsub_topic == TOPIC));
+    let sequences: BTreeSet<u64> = scanned.iter().map(|message| message.sequence).collect();
+    assert_eq!(sequences, (1..=100).collect());
+}
+
+fn judges_by_one_predicate(make: Make<'_>) {
+    let mut given = options(vec![filter(&["a"])]);
+    given.limits.max_size = 100;
+    given.limits.max_future = Duration::from_secs(20);
+    given.limits.max_age = Some(Duration::from_secs(3600));
+    let archive = make(given);
+    let mut ephemeral = body(NOW, "a", b"").to_vec();
+    ephemeral[8] = 1;
+    let cases = [
+        (body(NOW, "a", b"good"), None),
+        (body(NOW + 20 * SECOND, "a", b""), None),
+        (body(NOW - 3600 * SECOND, "a", b""), None),
+        (body(NOW + 20 * SECOND + 1, "a", b""), Some(RefusalReason::BadTimestamp)),
+        (body(0, "a", b""), Some(RefusalReason::BadTimestamp)),
+        (body(NOW - 3600 * SECOND - 1, "a", b""), Some(RefusalReason::TooOld)),
+        (body(NOW, "a", &[0; 89]), None),
+        (body(NOW, "a", &[0; 90]), Some(RefusalReason::TooLarge { size: 101, limit: 100 })),
+        (ephemeral.into(), Some(RefusalReason::Ephemeral)),
+        (body(NOW, "b", b""), Some(RefusalReason::NoGroup)),
+        (body(NOW, "a", b"bad"), Some(RefusalReason::Invalid("bad".to_owned()))),
+    ];
+    for (body, fault) in cases {
+        let expected = match fault {
+            Some(reason) => Admission::Refused(key(&body), reason),
+            None => Admission::Stored(key(&body)),
+        };
+        // Refused live messages are judged anew each time: nothing is remembered of them.
+        assert_eq!(admit(&*archive, &[live(&body)]), [expected], "{body:?}");
+    }
+    let malformed = admit(&*archive, &[live(&"short".into())]);
+    assert!(matches!(malformed.as_slice(), [Admission::Malformed(_)]), "{malformed:?}");
+    let elsewhere = Candidate { body: nth(0), origin: Origin::Topic("elsewhere".to_owned()) };
+    let elsewhere = admit(&*archive, &[elsewhere]);
+    assert!(matches!(elsewhere.as_slice(), [Admission::Refused(_, RefusalReason::TooOld | RefusalReason::NoGroup)]));
+    assert_eq!(held(&*archive, &filter(&["a"])).len(), 4);
+}
+
+fn judges_synced_messages_by_what_was_asked(make: Make<'_>) {
+    let group = filter(&["a"]);
+    let archive = make(options(vec![group.clone(), filter(&["b"])]));
+    let (inside, outside) = (nth(0), nth(3));
+    let asked: Arc<[KeyRange]> =
+        Arc::new([KeyRange::between(1, 2), KeyRange::between(key(&inside).timestamp(), key(&inside).timestamp() + 1)]);
+    let candidate = |body| Candidate { body, origin: Origin::Synced { group: group.group(), asked: asked.clone() } };
+    assert_eq!(admit(&*archive, &[candidate(outside.clone())]), [Admission::Unasked(key(&outside))]);
+    assert_eq!(admit(&*archive, &[candidate(inside.clone())]), [Admission::Stored(key(&inside))]);
+    assert_eq!(admit(&*archive, &[candidate(inside.clone())]), [Admission::Held(key(&inside))]);
+    // Inside the ranges, but of another group: it was not asked for either, though this archive keeps that group.
+    let other = body(key(&inside).timestamp(), "b", b"other");
+    assert_eq!(admit(&*archive, &[candidate(other.clone())]), [Admission::Unasked(key(&other))]);
+    assert!(matches!(admit(&*archive, &[candidate("x".into())]).as_slice(), [Admission::Malformed(_)]));
+}
+
+fn remembers_refused_synced_messages(make: Make<'_>) {
+    let (all, part, other) = (filter(&[]), filter(&["a"]), filter(&["b"]));
+    let archive = make(options(vec![all.clone(), part.clone(), other.clone()]));
+    let bad = body(NOW - 10 * SECOND, "a", b"bad");
+    let good = body(NOW - 10 * SECOND, "a", b"good");
+    let refused = Admission::Refused(key(&bad), RefusalReason::Invalid("bad".to_owned()));
+    assert_eq!(admit(&*archive, &[live(&bad)]), std::slice::from_ref(&refused));
+    assert_eq!(held(&*archive, &all).len(), 0);
+    for _ in 0..2 {
+        let admitted = admit(&*archive, &[synced(&part, &bad), synced(&part, &good), synced(&all, &bad)]);
+        assert_eq!([&admitted[0], &admitted[2]], [&refused, &refused]);
+        for group in [&all, &part] {
+            assert_eq!(kept(&*archive, group), BTreeSet::from([key(&good)]));
+            assert_eq!(held(&*archive, group), BTreeSet::from([key(&good), key(&bad)]));
+        }
+        assert_eq!(held(&*archive, &other).len(), 0);
+    }
+    // What may be admitted later is not remembered.
+    let early = body(NOW + 60 * SECOND, "a", b"early");
+    assert_eq!(
+        admit(&*archive, &[synced(&all, &early)]),
+        [Admission::Refused(key(&early), RefusalReason::BadTimestamp)]
+    );
+    assert_eq!(archive.admit(&[synced(&all, &early)], NOW + 60 * SECOND).unwrap(), [Admission::Stored(key(&early))]);
+    // What can never be admitted is.
+    let zero = body(0, "a", b"zero");
+    assert_eq!(admit(&*archive, &[synced(&all, &zero)]), [Admission::Refused(key(&zero), RefusalReason::BadTimestamp)]);
+    assert!(held(&*archive, &part).contains(&key(&zero)));
+}
+
+fn deleted_messages_stay_away(make: Make<'_>) {
+    let (all, part) = (filter(&[]), filter(&["a"]));
+    let archive = make(options(vec![all.clone(), part.clone()]));
+    let bodies: Vec<_> = (0..9).map(nth).collect();
+    admit(&*archive, &bodies.iter().map(live).collect::<Vec<_>>());
+    let before = archive.view(&all.group()).unwrap();
+    assert_eq!(archive.delete(&[key(&bodies[0]), key(&bodies[1]), key(&nth(1000)), key(&bodies[0])]).unwrap(), 2);
+    for candidate in [live(&bodies[0]), synced(&all, &bodies[0]), synced(&part, &bodies[0])] {
+        let expected = Admission::Refused(key(&bodies[0]), RefusalReason::Deleted);
+        assert_eq!(admit(&*archive, &[candidate]), [expected]);
+    }
+    assert_eq!(kept(&*archive, &all), bodies[2..].iter().map(key).collect());
+    assert_eq!(held(&*archive, &all), bodies.iter().map(key).collect());
+    assert_eq!(kept(&*archive, &part), BTreeSet::from([key(&bodies[3]), key(&bodies[6])]));
+    assert_eq!(held(&*archive, &part), BTreeSet::from([key(&bodies[0]), key(&bodies[3]), key(&bodies[6])]));
+    assert_eq!(archive.get(&[key(&bodies[0])]).unwrap(), [None]);
+    assert_eq!(archive.find(&key(&bodies[0]).id()).unwrap(), None);
+    let view = archive.view(&all.group()).unwrap();
+    assert_eq!(view.held.root().unwrap(), before.kept.root().unwrap());
+    assert_ne!(view.kept.root().unwrap(), before.kept.root().unwrap());
+    assert_eq!(before.kept.len(), 9, "a view stays what it was");
+}
+
+fn forgets_the_oldest_refusals(make: Make<'_>) {
+    let all = filter(&[]);
+    let mut given = options(vec![all.clone()]);
+    given.max_refused = 5;
+    let archive = make(given);
+    let bad: Vec<_> = (0..20).map(|n| body(NOW - 100 * SECOND + n, "a", format!("bad {n}").as_bytes())).collect();
+    admit(&*archive, &bad[..10].iter().map(|body| synced(&all, body)).collect::<Vec<_>>());
+    assert_eq!(held(&*archive, &all), bad[5..10].iter().map(key).collect());
+    admit(&*archive, &bad[10..13].iter().map(|body| synced(&all, body)).collect::<Vec<_>>());
+    assert_eq!(held(&*archive, &all), bad[8..13].iter().map(key).collect());
+    assert_eq!(kept(&*archive, &all).len(), 0);
+}
+
+fn bounds_age(make: Make<'_>) {
+    let (all, part) = (filter(&[]), filter(&["a"]));
+    let mut given = options(vec![all.clone(), part.clone()]);
+    given.limits.max_age = Some(Duration::from_secs(100));
+    let archive = make(given);
+    let bodies: Vec<_> = (0..100).map(|n| body(NOW - (99 - n) * SECOND, ["a", "b"][(n % 2) as usize], b"")).collect();
+    admit(&*archive, &bodies.iter().map(live).collect::<Vec<_>>());
+    admit(&*archive, &[synced(&all, &body(NOW - 90 * SECOND, "a", b"bad"))]);
+    assert_eq!(archive.retain(NOW).unwrap(), 0);
+    assert_eq!(held(&*archive, &part).len(), 51);
+    assert_eq!(archive.kept_from(NOW), NOW - 100 * SECOND);
+
+    let later = NOW + 30 * SECOND;
+    assert_eq!(archive.retain(later).unwrap(), 29);
+    assert_eq!(kept(&*archive, &all), bodies[29..].iter().map(key).collect());
+    assert_eq!(held(&*archive, &all), kept(&*archive, &all), "refused keys leave with their time");
+    assert_eq!(kept(&*archive, &part), bodies[29..].iter().skip(1).step_by(2).map(key).collect());
+    assert_eq!(archive.find(&key(&bodies[0]).id()).unwrap(), None);
+    let gone = key(&bodies[28]);
+    assert_eq!(
+        archive.admit(&[synced(&all, &bodies[28])], later).unwrap(),
+        [Admission::Refused(gone, RefusalReason::TooOld)]
+    );
+    assert!(!held(&*archive, &all).contains(&gone));
+}
+
+fn bounds_size(make: Make<'_>) {
+    let all = filter(&[]);
+    let mut given = options(vec![all.clone()]);
+    given.max_bytes = Some(1000);
+    let archive = make(given);
+    let bodies: Vec<_> = (0..100).map(|n| body(NOW - 1000 + n / 2, "a", &[u8::try_from(n).unwrap(); 9])).collect();
+    admit(&*archive, &bodies.iter().map(live).collect::<Vec<_>>());
+    assert_eq!(archive.kept_from(NOW), 0);
+    assert_eq!(archive.retain(NOW).unwrap(), 50);
+    assert_eq!(kept(&*archive, &all), bodies[50..].iter().map(key).collect());
+    assert_eq!(archive.kept_from(NOW), NOW - 1000 + 25);
+    // What had to go does not come back.
+    assert_eq!(
+        admit(&*archive, &[synced(&all, &bodies[49])]),
+        [Admission::Refused(key(&bodies[49]), RefusalReason::TooOld)]
+    );
+    // One byte too many: all messages of the oldest time leave.
+    admit(&*archive, &[live(&body(NOW, "a", b""))]);
+    assert_eq!(archive.retain(NOW).unwrap(), 2);
+    assert_eq!(archive.retain(NOW).unwrap(), 0);
+}
+
+fn scans_groups_that_are_part_of_a_topic(make: Make<'_>) {
+    let (all, part, rare) = (filter(&[]), filter(&["a"]), filter(&["z"]));
+    let archive = make(options(vec![all.clone(), part.clone(), rare.clone()]));
+    let mut bodies: Vec<_> = (0..300).map(nth).collect();
+    for n in [17, 18, 150, 299] {
+        bodies.push(body(NOW - 100_000 * SECOND + n * SECOND, "z", b"rare"));
+    }
+    admit(&*archive, &bodies.iter().map(live).collect::<Vec<_>>());
+    let ranges = [
+        KeyRange::ALL,
+        KeyRange::between(NOW - 99_900 * SECOND, NOW - 99_700 * SECOND),
+        KeyRange::new(key(&nth(12)), key(&nth(12))).unwrap(),
+    ];
+    for group in [&all, &part, &rare] {
+        for range in &ranges {
+            let scanned = archive.scan(&group.group(), range, ALL).unwrap();
+            let keys: BTreeSet<Key> = scanned.iter().map(|message| message.key).collect();
+            let expected = kept(&*archive, group).into_iter().filter(|key| range.contains(key)).collect();
+            assert_eq!(keys, expected);
+            assert!(scanned.iter().map(|message| message.key).is_sorted());
+            assert!(scanned.iter().all(|message| key(&message.body) == message.key));
+        }
+    }
+    assert_eq!(archive.scan(&rare.group(), &KeyRange::ALL, ALL).unwrap().len(), 4);
+}
+
+fn pages_by_messages_and_bytes(make: Make<'_>) {
+    let all = filter(&[]);
+    let archive = make(options(vec![all.clone()]));
+    let bodies: Vec<_> = (0..10).map(nth).collect();
+    admit(&*archive, &bodies.iter().map(live).collect::<Vec<_>>());
+    let size = bodies[0].len();
+    for (limit, expected) in [
+        (PageLimit { messages: 3, bytes: usize::MAX }, 3),
+        (PageLimit { messages: usize::MAX, bytes: 3 * size }, 3),
+        (PageLimit { messages: usize::MAX, bytes: 4 * size - 1 }, 3),
+        (PageLimit { messages: usize::MAX, bytes: 0 }, 1),
+        (PageLimit { messages: 0, bytes: 0 }, 1),
+    ] {
+        let page = archive.scan(&all.group(), &KeyRange::ALL, limit).unwrap();
+        assert_eq!(
+            page.iter().map(|message| message.key).collect::<Vec<_>>(),
+            bodies[..expected].iter().map(key).collect::<Vec<_>>()
+        );
+    }
+}
+
+fn duplicates_in_a_batch_count_once(make: Make<'_>) {
+    let all = filter(&[]);
+    let archive = make(options(vec![all.clone()]));
+    let (one, two) = (nth(1), nth(2));
+    let stored = Admission::Stored;
+    let held_ = Admission::Held;
+    assert_eq!(
+        admit(&*archive, &[live(&two), synced(&all, &one), live(&one), live(&two), synced(&all, &two)]),
+        [stored(key(&two)), stored(key(&one)), held_(key(&one)), held_(key(&two)), held_(key(&two))]
+    );
+    assert_eq!(kept(&*archive, &all).len(), 2);
+    assert_eq!(admit(&*archive, &[]), []);
+}
+
+fn unknown_groups_are_errors(make: Make<'_>) {
+    let archive = make(options(vec![filter(&["a"])]));
+    let unknown = filter(&["b"]);
+    let error = archive.admit(&[live(&nth(0)), synced(&unknown, &nth(1))], NOW).unwrap_err();
+    assert!(matches!(error, AdmitError::UnknownGroup(group) if group == unknown.group()));
+    assert_eq!(archive.get(&[key(&nth(0))]).unwrap(), [None]);
+    assert!(matches!(archive.view(&unknown.group()), Err(ReadError::UnknownGroup(_))));
+    assert!(matches!(archive.scan(&unknown.group(), &KeyRange::ALL, ALL), Err(ReadError::UnknownGroup(_))));
+}
