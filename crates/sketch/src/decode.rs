@@ -211,3 +211,54 @@ impl<'a> Places<'a> {
         ((value >> 6 & 31) as usize, 1 << (value & 63))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rand::{RngExt, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
+    use super::*;
+
+    /// The reason for the sum that only verifies: see `tests/false_decodes.rs` for the same by enumeration.
+    #[test]
+    fn overfull_sketches_decode_falsely_one_time_in_c_factorial_unless_verified() {
+        const TRIALS: u32 = 3_000;
+        let mut rng = ChaCha8Rng::seed_from_u64(3);
+        let kernel = Kernel::best();
+        for (capacity, one_in) in [(1, 1), (2, 2), (3, 6), (4, 24), (5, 120)] {
+            let mut unverified = 0;
+            let mut verified = 0;
+            for _ in 0..TRIALS {
+                let elements = capacity + rng.random_range(1..30);
+                let sketch = Sketch::encode(capacity, (0..elements).filter_map(|_| ShortId::new(rng.random())));
+                unverified += u32::from(decode_with(kernel, &sketch, capacity, &[]).is_ok());
+                verified += u32::from(decode(kernel, &sketch, capacity).is_ok());
+            }
+            let expected = TRIALS / one_in;
+            let deviation = expected.isqrt() + 1;
+            assert!(unverified.abs_diff(expected) < 5 * deviation, "capacity {capacity}: {unverified} of {TRIALS}");
+            assert_eq!(verified, 0, "capacity {capacity}");
+        }
+    }
+
+    #[test]
+    fn all_kernels_and_both_ways_decode_alike() {
+        let mut rng = ChaCha8Rng::seed_from_u64(4);
+        for differences in [0, 1, 2, 3, 7, 20, 63] {
+            let ids: Vec<_> = (0..differences + 5).filter_map(|_| ShortId::new(rng.random())).collect();
+            let sketch = Sketch::encode(differences + 1, ids[..differences].iter().copied());
+            let expected = decode(Kernel::Portable, &sketch, differences).map_err(|e| e.to_string());
+            assert_eq!(expected.as_ref().map(Vec::len), Ok(differences));
+            for kernel in Kernel::all() {
+                // Few candidates are tried first, many are not: the same comes out.
+                for held in [&ids[..], &ids[differences / 2..]] {
+                    let many = held.iter().cycle().take(held.len() * 2_000).copied().collect::<Vec<_>>();
+                    for candidates in [held, &many] {
+                        let found = decode_with(kernel, &sketch, differences, candidates).map_err(|e| e.to_string());
+                        assert_eq!(found, expected);
+                    }
+                }
+            }
+        }
+    }
+}
