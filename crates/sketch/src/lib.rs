@@ -37,7 +37,7 @@
 //! - `short_id`: the salted hash.
 //! - `sketch`: the sums, and putting elements in.
 //! - `decode`: from sums to a polynomial (Berlekamp-Massey), from its roots to the answer, and the checks.
-//! - `roots`, `poly`: factoring that polynomial.
+//! - `roots`, `quadratic`, `poly`: factoring that polynomial.
 //! - `kernel`: the inner loops for each kind of processor; `unsafe` lives here, in one file for each.
 //! - `field`: GF(2^32) in plain integers.
 //! - `work`: cost units.
@@ -47,6 +47,7 @@ mod decode;
 mod field;
 mod kernel;
 mod poly;
+mod quadratic;
 mod roots;
 mod short_id;
 mod sketch;

@@ -39,6 +39,7 @@ enable! {
     fn add_odd_powers(elements: &[u32], sums: &mut [u32]);
     fn evaluate(polynomial: &[u32], points: &[u32], values: &mut [u32]);
     fn dot(a: &[u32], b: &[u32]) -> u32;
+    fn weigh_rows(weights: &[u32], rows: &[u32], sums: &mut [u32]);
     fn combine(a: &mut [u32], p: u32, b: &[u32], q: u32);
     fn add_multiple(a: &mut [u32], b: &[u32], q: u32);
     fn scale(a: &mut [u32], p: u32);
@@ -58,6 +59,8 @@ impl Lanes for Pmull {
     }
     #[inline(always)]
     #[expect(clippy::cast_possible_truncation, reason = "the lower halves are what is multiplied")]
+    // It is inlined all the same, once this function is into `enabled`.
+    #[allow(unknown_lints, inline_always_mismatching_target_features)]
     fn mul(self, a: u128, b: u128) -> u128 {
         // SAFETY: `self` proves that the features were detected.
         unsafe { vmull_p64(a as u64, b as u64) }
@@ -67,19 +70,45 @@ impl Lanes for Pmull {
         self.mul(a >> 64, b)
     }
     #[inline(always)]
+    fn mul_uppers(self, a: u128, b: u128) -> u128 {
+        self.mul(a >> 64, b >> 64)
+    }
+    #[inline(always)]
     fn add(self, a: u128, b: u128) -> u128 {
         a ^ b
     }
     #[inline(always)]
     fn over_32(self, a: u128) -> u128 {
-        a >> 32 & 0xffff_ffff
+        a >> 32 & 0xffff_ffff_0000_0000_ffff_ffff
     }
     #[inline(always)]
     fn under_32(self, a: u128) -> u128 {
         a & 0xffff_ffff
     }
     #[inline(always)]
+    fn times_fold_32(self, a: u128) -> u128 {
+        a ^ a << 2 ^ a << 3 ^ a << 7
+    }
+    #[inline(always)]
     fn store(self, a: u128, lanes: &mut [u128]) {
         lanes[0] = a;
+    }
+
+    #[inline(always)]
+    fn load_halves(self, elements: &[u32]) -> u128 {
+        let upper = elements.get(1).map_or(0, |&upper| u128::from(upper));
+        u128::from(elements[0]) | upper << 64
+    }
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "the lower 32 bits are what is stored")]
+    fn store_halves(self, a: u128, elements: &mut [u32]) {
+        elements[0] = a as u32;
+        if let Some(upper) = elements.get_mut(1) {
+            *upper = (a >> 64) as u32;
+        }
+    }
+    #[inline(always)]
+    fn join(self, a: u128, b: u128) -> u128 {
+        a & 0xffff_ffff_ffff_ffff | b << 64
     }
 }

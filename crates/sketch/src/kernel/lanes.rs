@@ -8,7 +8,7 @@
 //! All is `inline(always)`, so that it takes on the target features of whoever calls it. For the same reason there are
 //! plain loops where iterators with closures would be shorter.
 
-use crate::field::{FOLD_32, FOLD_64, low32, reduce_wide};
+use crate::field::{FOLD_32, FOLD_64, reduce_wide};
 
 /// Vectors of one or more 128-bit lanes.
 pub(super) trait Lanes: Copy {
@@ -25,13 +25,24 @@ pub(super) trait Lanes: Copy {
     fn mul(self, a: Self::Wide, b: Self::Wide) -> Self::Wide;
     /// The product of the upper half of `a` and the lower half of `b`.
     fn mul_upper(self, a: Self::Wide, b: Self::Wide) -> Self::Wide;
+    /// The product of the upper halves.
+    fn mul_uppers(self, a: Self::Wide, b: Self::Wide) -> Self::Wide;
     fn add(self, a: Self::Wide, b: Self::Wide) -> Self::Wide;
-    /// Bits 32 to 63 of the lower half, moved to its start.
+    /// In each half, bits 32 to 63 moved to its start.
     fn over_32(self, a: Self::Wide) -> Self::Wide;
-    /// Bits 0 to 31.
+    /// Bits 0 to 31 of the lower half, zeros above.
     fn under_32(self, a: Self::Wide) -> Self::Wide;
+    /// In each half, what has at most 32 bits times x^32 reduced: 39 bits.
+    fn times_fold_32(self, a: Self::Wide) -> Self::Wide;
     /// The lanes, one after the other, into exactly `WIDTH` places.
     fn store(self, a: Self::Wide, lanes: &mut [u128]);
+
+    /// One element a half, two a lane; `elements` holds from 1 to `2 WIDTH`, the rest is zero.
+    fn load_halves(self, elements: &[u32]) -> Self::Wide;
+    /// The lower 32 bits of each half into `elements`: from 1 to `2 WIDTH`.
+    fn store_halves(self, a: Self::Wide, elements: &mut [u32]);
+    /// The lower halves of both, `a` below.
+    fn join(self, a: Self::Wide, b: Self::Wide) -> Self::Wide;
 }
 
 /// How many vectors go through the loop side by side: a step waits for two multiplications of about 4 cycles each, and
@@ -137,35 +148,59 @@ fn evaluate_group<L: Lanes>(l: L, polynomial: &[u32], points: &[u32], lanes: &mu
 
 #[inline(always)]
 pub(super) fn dot<L: Lanes>(l: L, a: &[u32], b: &[u32]) -> u32 {
-    let mut sum = l.splat(0);
-    for (&a, &b) in a.iter().zip(b) {
-        sum = l.add(sum, l.mul(l.splat(a), l.splat(b)));
+    let (mut low, mut high) = (l.splat(0), l.splat(0));
+    for (a, b) in a.chunks(2 * L::WIDTH).zip(b.chunks(2 * L::WIDTH)) {
+        let (a, b) = (l.load_halves(a), l.load_halves(b));
+        low = l.add(low, l.mul(a, b));
+        high = l.add(high, l.mul_uppers(a, b));
     }
-    store_one(l, shorten_fully(l, sum))
+    let mut lanes = [0; MAX_WIDTH];
+    l.store(l.add(low, high), &mut lanes[..L::WIDTH]);
+    reduce_wide(lanes.iter().fold(0, |a, b| a ^ b))
+}
+
+#[inline(always)]
+pub(super) fn weigh_rows<L: Lanes>(l: L, weights: &[u32], rows: &[u32], sums: &mut [u32]) {
+    let width = sums.len();
+    for (i, sums) in sums.chunks_mut(2 * L::WIDTH).enumerate() {
+        let mut start = i * 2 * L::WIDTH;
+        let (mut low, mut high) = (l.splat(0), l.splat(0));
+        for &weight in weights {
+            let (row, weight) = (l.load_halves(&rows[start..start + sums.len()]), l.splat(weight));
+            low = l.add(low, l.mul(row, weight));
+            high = l.add(high, l.mul_upper(row, weight));
+            start += width;
+        }
+        l.store_halves(join_reduced(l, low, high), sums);
+    }
 }
 
 #[inline(always)]
 pub(super) fn combine<L: Lanes>(l: L, a: &mut [u32], p: u32, b: &[u32], q: u32) {
     let (p, q) = (l.splat(p), l.splat(q));
-    for (a, &b) in a.iter_mut().zip(b) {
-        let sum = l.add(l.mul(l.splat(*a), p), l.mul(l.splat(b), q));
-        *a = store_one(l, shorten_fully(l, sum));
+    for (a, b) in a.chunks_mut(2 * L::WIDTH).zip(b.chunks(2 * L::WIDTH)) {
+        let (x, y) = (l.load_halves(a), l.load_halves(b));
+        let low = l.add(l.mul(x, p), l.mul(y, q));
+        let high = l.add(l.mul_upper(x, p), l.mul_upper(y, q));
+        l.store_halves(join_reduced(l, low, high), a);
     }
 }
 
 #[inline(always)]
 pub(super) fn add_multiple<L: Lanes>(l: L, a: &mut [u32], b: &[u32], q: u32) {
     let q = l.splat(q);
-    for (a, &b) in a.iter_mut().zip(b) {
-        *a ^= store_one(l, shorten_fully(l, l.mul(l.splat(b), q)));
+    for (a, b) in a.chunks_mut(2 * L::WIDTH).zip(b.chunks(2 * L::WIDTH)) {
+        let (x, y) = (l.load_halves(a), l.load_halves(b));
+        l.store_halves(l.add(x, join_reduced(l, l.mul(y, q), l.mul_upper(y, q))), a);
     }
 }
 
 #[inline(always)]
 pub(super) fn scale<L: Lanes>(l: L, a: &mut [u32], p: u32) {
     let p = l.splat(p);
-    for a in a {
-        *a = store_one(l, shorten_fully(l, l.mul(l.splat(*a), p)));
+    for a in a.chunks_mut(2 * L::WIDTH) {
+        let x = l.load_halves(a);
+        l.store_halves(join_reduced(l, l.mul(x, p), l.mul_upper(x, p)), a);
     }
 }
 
@@ -181,18 +216,10 @@ fn shorten<L: Lanes>(l: L, a: L::Wide) -> L::Wide {
     l.add(l.under_32(a), l.mul(l.over_32(a), l.splat(FOLD_32)))
 }
 
-/// From 64 bits to 32, with rubbish above.
+/// Two vectors with 64 bits in each lower half, into one with 32 in each half and rubbish above them.
 #[inline(always)]
-fn shorten_fully<L: Lanes>(l: L, a: L::Wide) -> L::Wide {
-    let over = l.mul(l.over_32(a), l.splat(FOLD_32));
-    l.add(l.add(a, over), l.mul(l.over_32(over), l.splat(FOLD_32)))
-}
-
-/// The lower 32 bits of the first lane.
-#[inline(always)]
-fn store_one<L: Lanes>(l: L, a: L::Wide) -> u32 {
-    let mut lanes = [0; MAX_WIDTH];
-    l.store(a, &mut lanes[..L::WIDTH]);
-    let [first, ..] = lanes;
-    low32((first & 0xffff_ffff) as u64)
+fn join_reduced<L: Lanes>(l: L, low: L::Wide, high: L::Wide) -> L::Wide {
+    let both = l.join(low, high);
+    let over = l.times_fold_32(l.over_32(both));
+    l.add(l.add(both, over), l.times_fold_32(l.over_32(over)))
 }

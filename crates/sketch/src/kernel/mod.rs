@@ -21,30 +21,25 @@ pub(crate) enum Kernel {
     /// PCLMULQDQ: one product an instruction.
     #[cfg(target_arch = "x86_64")]
     Pclmul(x86::Pclmul),
-    /// VPCLMULQDQ with AVX-512: four products an instruction for encoding and evaluation, otherwise as PCLMULQDQ.
+    /// VPCLMULQDQ with AVX-512: four products an instruction.
     #[cfg(target_arch = "x86_64")]
-    Vpclmul(x86::Pclmul, x86::Vpclmul),
+    Vpclmul(x86::Vpclmul),
     /// PMULL: one product an instruction.
     #[cfg(target_arch = "aarch64")]
     Pmull(aarch64::Pmull),
 }
 
-/// Calls the same function of whichever kernel it is; `wide` names those that have a version with four lanes.
+/// Calls the same function of whichever kernel it is.
 macro_rules! dispatch {
     ($kernel:expr, $function:ident($($argument:expr),*)) => {
         match $kernel {
             Self::Portable => portable::$function($($argument),*),
             #[cfg(target_arch = "x86_64")]
-            Self::Pclmul(narrow) | Self::Vpclmul(narrow, _) => narrow.$function($($argument),*),
+            Self::Pclmul(narrow) => narrow.$function($($argument),*),
+            #[cfg(target_arch = "x86_64")]
+            Self::Vpclmul(wide) => wide.$function($($argument),*),
             #[cfg(target_arch = "aarch64")]
             Self::Pmull(narrow) => narrow.$function($($argument),*),
-        }
-    };
-    ($kernel:expr, wide $function:ident($($argument:expr),*)) => {
-        match $kernel {
-            #[cfg(target_arch = "x86_64")]
-            Self::Vpclmul(_, wide) => wide.$function($($argument),*),
-            other => dispatch!(other, $function($($argument),*)),
         }
     };
 }
@@ -53,12 +48,16 @@ impl Kernel {
     /// The fastest one that this processor can run.
     pub(crate) fn best() -> Self {
         #[cfg(target_arch = "x86_64")]
+        if let Some(wide) = x86::Vpclmul::detect() {
+            return Self::Vpclmul(wide);
+        }
+        #[cfg(target_arch = "x86_64")]
         if let Some(narrow) = x86::Pclmul::detect() {
-            return x86::Vpclmul::detect().map_or(Self::Pclmul(narrow), |wide| Self::Vpclmul(narrow, wide));
+            return Self::Pclmul(narrow);
         }
         #[cfg(target_arch = "aarch64")]
-        if let Some(pmull) = aarch64::Pmull::detect() {
-            return Self::Pmull(pmull);
+        if let Some(narrow) = aarch64::Pmull::detect() {
+            return Self::Pmull(narrow);
         }
         Self::Portable
     }
@@ -66,29 +65,35 @@ impl Kernel {
     /// All that this processor can run, for tests that compare them.
     #[cfg(test)]
     pub(crate) fn all() -> Vec<Self> {
-        match Self::best() {
-            Self::Portable => vec![Self::Portable],
-            #[cfg(target_arch = "x86_64")]
-            Self::Vpclmul(narrow, _) => vec![Self::Portable, Self::Pclmul(narrow), Self::best()],
-            #[allow(unreachable_patterns)]
-            narrow => vec![Self::Portable, narrow],
-        }
+        let kernels = std::iter::once(Self::Portable);
+        #[cfg(target_arch = "x86_64")]
+        let kernels =
+            kernels.chain(x86::Pclmul::detect().map(Self::Pclmul)).chain(x86::Vpclmul::detect().map(Self::Vpclmul));
+        #[cfg(target_arch = "aarch64")]
+        let kernels = kernels.chain(aarch64::Pmull::detect().map(Self::Pmull));
+        kernels.collect()
     }
 
     /// Adds the odd powers of each of `elements` to `sums`: the k-th sum gets the power 2k + 1.
     pub(crate) fn add_odd_powers(self, elements: &[u32], sums: &mut [u32]) {
-        dispatch!(self, wide add_odd_powers(elements, sums));
+        dispatch!(self, add_odd_powers(elements, sums));
     }
 
     /// The values of a polynomial (lowest coefficient first) at `points`, into `values` of the same length.
     pub(crate) fn evaluate(self, polynomial: &[u32], points: &[u32], values: &mut [u32]) {
         debug_assert_eq!(points.len(), values.len());
-        dispatch!(self, wide evaluate(polynomial, points, values));
+        dispatch!(self, evaluate(polynomial, points, values));
     }
 
     /// The sum of the products of what stands at the same place, up to the end of the shorter.
     pub(crate) fn dot(self, a: &[u32], b: &[u32]) -> u32 {
         dispatch!(self, dot(a, b))
+    }
+
+    /// The sum of `rows` (as many as there are weights, each as long as `sums`), each times its weight.
+    pub(crate) fn weigh_rows(self, weights: &[u32], rows: &[u32], sums: &mut [u32]) {
+        debug_assert_eq!(rows.len(), weights.len() * sums.len());
+        dispatch!(self, weigh_rows(weights, rows, sums));
     }
 
     /// a := p a + q b, element by element; both of the same length.
@@ -108,8 +113,12 @@ impl Kernel {
         dispatch!(self, scale(a, p));
     }
 
+    pub(crate) fn mul(self, a: u32, b: u32) -> u32 {
+        self.dot(&[a], &[b])
+    }
+
     pub(crate) fn invert(self, value: u32) -> u32 {
-        crate::field::invert(value, |a, b| self.dot(&[a], &[b]))
+        crate::field::invert(value, |a, b| self.mul(a, b))
     }
 }
 
@@ -140,7 +149,11 @@ mod tests {
                 kernel.combine(&mut combined, p, b, q);
                 kernel.add_multiple(&mut added, b, q);
                 kernel.scale(&mut scaled, p);
-                (sums, values, kernel.dot(&a, b), combined, added, scaled, kernel.invert(p))
+                let width = a.len().min(capacity);
+                let mut weighed = vec![p; width];
+                let weights = &b[..a.len().checked_div(width).unwrap_or(0)];
+                kernel.weigh_rows(weights, &a[..weights.len() * width], &mut weighed);
+                (sums, values, kernel.dot(&a, b), weighed, combined, added, scaled, kernel.invert(p))
             };
             let expected = results(Kernel::Portable);
             for kernel in Kernel::all() {

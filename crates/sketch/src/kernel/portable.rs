@@ -27,6 +27,14 @@ pub(super) fn dot(a: &[u32], b: &[u32]) -> u32 {
     reduce(zip(a, b).fold(0, |sum, (&a, &b)| sum ^ Factor::new(a).times(b)))
 }
 
+pub(super) fn weigh_rows(weights: &[u32], rows: &[u32], sums: &mut [u32]) {
+    sums.fill(0);
+    let width = sums.len();
+    for (i, &weight) in weights.iter().enumerate() {
+        add_multiple(sums, &rows[i * width..(i + 1) * width], weight);
+    }
+}
+
 pub(super) fn combine(a: &mut [u32], p: u32, b: &[u32], q: u32) {
     let (p, q) = (Factor::new(p), Factor::new(q));
     for (a, &b) in zip(a, b) {

@@ -14,7 +14,7 @@ use super::lanes::{self, Lanes};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pclmul(());
 
-/// Proof that VPCLMULQDQ and AVX-512 F are there.
+/// Proof that VPCLMULQDQ and AVX-512 F and VL are there.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Vpclmul(());
 
@@ -26,7 +26,10 @@ impl Pclmul {
 
 impl Vpclmul {
     pub(super) fn detect() -> Option<Self> {
-        (is_x86_feature_detected!("vpclmulqdq") && is_x86_feature_detected!("avx512f")).then_some(Self(()))
+        (is_x86_feature_detected!("vpclmulqdq")
+            && is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512vl"))
+        .then_some(Self(()))
     }
 }
 
@@ -50,14 +53,20 @@ enable! { Pclmul, "pclmulqdq,sse4.1",
     fn add_odd_powers(elements: &[u32], sums: &mut [u32]);
     fn evaluate(polynomial: &[u32], points: &[u32], values: &mut [u32]);
     fn dot(a: &[u32], b: &[u32]) -> u32;
+    fn weigh_rows(weights: &[u32], rows: &[u32], sums: &mut [u32]);
     fn combine(a: &mut [u32], p: u32, b: &[u32], q: u32);
     fn add_multiple(a: &mut [u32], b: &[u32], q: u32);
     fn scale(a: &mut [u32], p: u32);
 }
 
-enable! { Vpclmul, "vpclmulqdq,avx512f",
+enable! { Vpclmul, "vpclmulqdq,avx512f,avx512vl",
     fn add_odd_powers(elements: &[u32], sums: &mut [u32]);
     fn evaluate(polynomial: &[u32], points: &[u32], values: &mut [u32]);
+    fn dot(a: &[u32], b: &[u32]) -> u32;
+    fn weigh_rows(weights: &[u32], rows: &[u32], sums: &mut [u32]);
+    fn combine(a: &mut [u32], p: u32, b: &[u32], q: u32);
+    fn add_multiple(a: &mut [u32], b: &[u32], q: u32);
+    fn scale(a: &mut [u32], p: u32);
 }
 
 // SAFETY of every block in the two impls: `self` proves that the features were detected.
@@ -82,6 +91,10 @@ impl Lanes for Pclmul {
         unsafe { _mm_clmulepi64_si128::<0x01>(a, b) }
     }
     #[inline(always)]
+    fn mul_uppers(self, a: __m128i, b: __m128i) -> __m128i {
+        unsafe { _mm_clmulepi64_si128::<0x11>(a, b) }
+    }
+    #[inline(always)]
     fn add(self, a: __m128i, b: __m128i) -> __m128i {
         unsafe { _mm_xor_si128(a, b) }
     }
@@ -94,8 +107,32 @@ impl Lanes for Pclmul {
         unsafe { _mm_and_si128(a, _mm_cvtsi32_si128(-1)) }
     }
     #[inline(always)]
+    fn times_fold_32(self, a: __m128i) -> __m128i {
+        unsafe {
+            let (two, three, seven) = (_mm_slli_epi64::<2>(a), _mm_slli_epi64::<3>(a), _mm_slli_epi64::<7>(a));
+            _mm_xor_si128(_mm_xor_si128(a, two), _mm_xor_si128(three, seven))
+        }
+    }
+    #[inline(always)]
     fn store(self, a: __m128i, lanes: &mut [u128]) {
         lanes[0] = unsafe { transmute::<__m128i, u128>(a) };
+    }
+
+    #[inline(always)]
+    fn load_halves(self, elements: &[u32]) -> __m128i {
+        let upper = elements.get(1).map_or(0, |&upper| i64::from(upper));
+        unsafe { _mm_set_epi64x(upper, i64::from(elements[0])) }
+    }
+    #[inline(always)]
+    fn store_halves(self, a: __m128i, elements: &mut [u32]) {
+        elements[0] = unsafe { _mm_cvtsi128_si32(a) }.cast_unsigned();
+        if let Some(upper) = elements.get_mut(1) {
+            *upper = unsafe { _mm_extract_epi32::<2>(a) }.cast_unsigned();
+        }
+    }
+    #[inline(always)]
+    fn join(self, a: __m128i, b: __m128i) -> __m128i {
+        unsafe { _mm_unpacklo_epi64(a, b) }
     }
 }
 
@@ -122,6 +159,10 @@ impl Lanes for Vpclmul {
         unsafe { _mm512_clmulepi64_epi128::<0x01>(a, b) }
     }
     #[inline(always)]
+    fn mul_uppers(self, a: __m512i, b: __m512i) -> __m512i {
+        unsafe { _mm512_clmulepi64_epi128::<0x11>(a, b) }
+    }
+    #[inline(always)]
     fn add(self, a: __m512i, b: __m512i) -> __m512i {
         unsafe { _mm512_xor_si512(a, b) }
     }
@@ -134,7 +175,39 @@ impl Lanes for Vpclmul {
         unsafe { _mm512_maskz_mov_epi32(0b0001_0001_0001_0001, a) }
     }
     #[inline(always)]
+    fn times_fold_32(self, a: __m512i) -> __m512i {
+        unsafe {
+            let (two, three, seven) = (_mm512_slli_epi64::<2>(a), _mm512_slli_epi64::<3>(a), _mm512_slli_epi64::<7>(a));
+            _mm512_xor_si512(_mm512_xor_si512(a, two), _mm512_xor_si512(three, seven))
+        }
+    }
+    #[inline(always)]
     fn store(self, a: __m512i, lanes: &mut [u128]) {
         lanes.copy_from_slice(&unsafe { transmute::<__m512i, [u128; 4]>(a) });
     }
+
+    #[inline(always)]
+    fn load_halves(self, elements: &[u32]) -> __m512i {
+        // SAFETY: the mask lets through as many elements as there are, so nothing beyond them is read.
+        unsafe { _mm512_cvtepu32_epi64(_mm256_maskz_loadu_epi32(first(elements.len()), elements.as_ptr().cast())) }
+    }
+    #[inline(always)]
+    fn store_halves(self, a: __m512i, elements: &mut [u32]) {
+        // SAFETY: the mask lets through as many elements as there are, so nothing beyond them is written.
+        unsafe {
+            let lower = _mm512_cvtepi64_epi32(a);
+            _mm256_mask_storeu_epi32(elements.as_mut_ptr().cast(), first(elements.len()), lower);
+        }
+    }
+    #[inline(always)]
+    fn join(self, a: __m512i, b: __m512i) -> __m512i {
+        unsafe { _mm512_unpacklo_epi64(a, b) }
+    }
+}
+
+/// A mask of eight places of which the first `count` are set: all of them from 8 on.
+#[inline(always)]
+fn first(count: usize) -> __mmask8 {
+    let [mask, _] = (!(u16::MAX << count.min(8))).to_le_bytes();
+    mask
 }
