@@ -39,7 +39,7 @@ pub enum DecodeError {
         /// Their number.
         found: u64,
         /// The limit.
-        max: usize,
+        max: u64,
     },
     /// A field of fixed length with another length, or a missing one.
     #[error("expected {what} of {expected} bytes, found {found}")]
@@ -101,6 +101,14 @@ pub enum DecodeError {
         /// Where it ends, or starts.
         end: Key,
     },
+    /// An IHAVE whose spans do not hold as many messages as its window.
+    #[error("expected spans with {root} messages in all, found {spans}")]
+    CountMismatch {
+        /// Number of messages in the window.
+        root: u64,
+        /// In all spans together.
+        spans: u64,
+    },
     /// Spans that do not follow one another.
     #[error(transparent)]
     NotConsecutive(#[from] NotConsecutive),
@@ -126,9 +134,9 @@ pub enum EncodeError {
         /// What there are too many of.
         what: &'static str,
         /// Their number.
-        found: usize,
+        found: u64,
         /// The limit.
-        max: usize,
+        max: u64,
     },
     /// A window that ends before it starts, or past what 63 bits of nanoseconds hold.
     #[error("a window must not end before it starts, nor after 2^63 ns, as {0:?} does")]
@@ -144,6 +152,14 @@ pub enum EncodeError {
         after: Key,
         /// Where it starts.
         start: Key,
+    },
+    /// An IHAVE whose spans do not hold as many messages as its window.
+    #[error("the spans of an IHAVE must hold the {root} messages of its window in all, not {spans}")]
+    CountMismatch {
+        /// Number of messages in the window.
+        root: u64,
+        /// In all spans together.
+        spans: u64,
     },
     /// An IHAVE whose spans do not cover its window.
     #[error("the spans of an IHAVE must cover its window {window:?} or be none, but go from {start:?} to {end:?}")]

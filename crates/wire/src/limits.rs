@@ -31,6 +31,9 @@ pub const IDS_MAX: usize = 4096;
 /// Most syndromes and short ids in a request, most short ids in an answer: three quarters of a control frame.
 pub const WORDS_MAX: usize = 48 << 10;
 
+/// Largest number of messages in a range. Nobody has so many, and all numbers in a frame may be added without overflow.
+pub const COUNT_MAX: u64 = 1 << 48;
+
 /// Most messages in a frame.
 pub const MESSAGES_MAX: usize = 4096;
 

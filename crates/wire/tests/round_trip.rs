@@ -8,7 +8,7 @@ use hearken_tree::{GroupId, Key, KeyRange};
 use hearken_wire::{
     Ask, DecodeError, EncodeError, Frame, FrameError, FrameReader, Ihave, MessageBatch, RangeWant, RequestId, Salt,
     SaltedSpan, ShortDigest, ShortFingerprint, Summary, Want, Window, decode_frame, encode_frame,
-    limits::{CONTROL_FRAME_MAX, FRAME_MAX, IHAVE_MAX, MESSAGE_MAX, RANGES_MAX, SPANS_MAX, SYNDROMES_MAX},
+    limits::{CONTROL_FRAME_MAX, COUNT_MAX, FRAME_MAX, IHAVE_MAX, MESSAGE_MAX, RANGES_MAX, SPANS_MAX, SYNDROMES_MAX},
     max_spans, messages_frame_len,
 };
 use proptest::{collection::vec, prelude::*};
@@ -84,7 +84,8 @@ fn ihave(bounds: &[u64]) -> Ihave {
         .windows(2)
         .map(|ends| SaltedSpan { range: KeyRange::between(ends[0], ends[1]), fingerprint: fingerprint() });
     let summary = Summary::new(spans.collect()).unwrap();
-    Ihave { group: GroupId([9; 16]), window: window(), salt: Salt(4), root: fingerprint(), summary }
+    let root = ShortFingerprint { count: 5 * (bounds.len() as u64 - 1), ..fingerprint() };
+    Ihave { group: GroupId([9; 16]), window: window(), salt: Salt(4), root, summary }
 }
 
 fn refused(frame: &Frame) -> EncodeError {
@@ -107,12 +108,9 @@ fn ranges_out_of_order_are_not_sent() {
 fn what_no_receiver_accepts_is_not_sent() {
     use EncodeError::{BadWindow, TooLong, TooMany};
     let sketch = |n| Ask::Sketch { fingerprint: fingerprint().tiny(), syndromes: vec![1; n] };
-    assert!(matches!(
-        refused(&want(vec![(1000, 2000, sketch(SYNDROMES_MAX + 1))])),
-        TooMany { max: SYNDROMES_MAX, .. }
-    ));
+    assert!(matches!(refused(&want(vec![(1000, 2000, sketch(SYNDROMES_MAX + 1))])), TooMany { max: 256, .. }));
     let many = |n, ask: Ask| want((0..n).map(|i| (1000 + i, 1001 + i, ask.clone())).collect());
-    assert!(matches!(refused(&many(RANGES_MAX as u64 + 1, Ask::All)), TooMany { max: RANGES_MAX, .. }));
+    assert!(matches!(refused(&many(RANGES_MAX as u64 + 1, Ask::All)), TooMany { max: 4096, .. }));
     assert!(matches!(refused(&many(1000, sketch(50))), TooMany { .. }));
     let long = Frame::Messages { request: RequestId(1), messages: vec![vec![0; MESSAGE_MAX + 1].into()] };
     assert!(matches!(refused(&long), TooLong { max: MESSAGE_MAX, .. }));
@@ -131,6 +129,11 @@ fn an_ihave_covers_its_window() {
     assert!(ihave(&[1000, 5000, 2_000_000]).encode().is_ok());
     assert!(matches!(ihave(&[1001, 2_000_000]).encode(), Err(EncodeError::NotTheWindow { .. })));
     assert!(matches!(ihave(&[1000, 2_000_001]).encode(), Err(EncodeError::NotTheWindow { .. })));
+    let mut wrong = ihave(&[1000, 5000, 2_000_000]);
+    wrong.root.count += 1;
+    assert!(matches!(wrong.encode(), Err(EncodeError::CountMismatch { root: 11, spans: 10 })));
+    wrong.root.count = u64::MAX;
+    assert!(matches!(wrong.encode(), Err(EncodeError::TooMany { max: COUNT_MAX, .. })));
     let bounds: Vec<u64> = (0..=SPANS_MAX as u64).map(|i| 1000 + i).chain([2_000_000]).collect();
     assert!(matches!(ihave(&bounds).encode(), Err(EncodeError::TooMany { .. })));
 }
@@ -159,13 +162,16 @@ fn as_many_spans_as_promised_fit_at_worst() {
             i if i == count => Key::at(i64::MAX as u64),
             i => Key::new(from + (i << 51) + 1, hearken_tree::Id([0xff; 32])),
         };
-        let worst = ShortFingerprint { digest: ShortDigest([0xff; 8]), count: u64::MAX };
-        let span = |i| SaltedSpan { range: KeyRange::new(bound(i), bound(i + 1)).unwrap(), fingerprint: worst };
+        let worst = |count| ShortFingerprint { digest: ShortDigest([0xff; 8]), count };
+        let span = |i| SaltedSpan {
+            range: KeyRange::new(bound(i), bound(i + 1)).unwrap(),
+            fingerprint: worst(COUNT_MAX / count),
+        };
         let ihave = Ihave {
             group: GroupId([0xff; 16]),
             window: Window { from, to: i64::MAX as u64 },
             salt: Salt(u64::MAX),
-            root: worst,
+            root: worst(COUNT_MAX / count * count),
             summary: Summary::new((0..count).map(span).collect()).unwrap(),
         };
         assert!(ihave.encode().unwrap().len() <= budget);

@@ -99,7 +99,7 @@ fn ihaves() {
     200,000 messages at full seconds: equal counts in 1 KiB: 73
     200,000 messages at full seconds: 4,096 spans: 46411
     likely_spans(1024): 72
-    max_spans(1024): 15
+    max_spans(1024): 16
     ");
 }
 

@@ -6,7 +6,7 @@ use crate::{
     Answer, DecodeError, EncodeError, Frame, Refusal, RefusalReason, RequestId, Salt, Want,
     codec::{
         ihave::fixed,
-        packed::Reader,
+        packed::{Reader, check_items},
         proto::{self, frame::Body, refusal::Reason},
         ranges::{put_ranges, read_ranges},
         verdicts::{put_verdicts, read_verdicts},
@@ -67,10 +67,7 @@ fn answer_to_proto(answer: &Answer) -> Result<proto::Answer, EncodeError> {
 }
 
 fn check_messages(messages: &[Bytes]) -> Result<(), EncodeError> {
-    if messages.len() > MESSAGES_MAX {
-        let found = messages.len();
-        return Err(EncodeError::TooMany { what: "messages in a frame", found, max: MESSAGES_MAX });
-    }
+    check_items("messages in a frame", MESSAGES_MAX, messages.len())?;
     match messages.iter().map(Bytes::len).find(|length| *length > MESSAGE_MAX) {
         Some(found) => Err(EncodeError::TooLong { what: "a message", found, max: MESSAGE_MAX }),
         None => Ok(()),
@@ -99,7 +96,7 @@ pub(crate) fn read_frame(body: Bytes) -> Result<Frame, DecodeError> {
     let fields = scan(&body)?;
     if fields.messages > MESSAGES_MAX {
         let found = fields.messages as u64;
-        return Err(DecodeError::TooMany { what: "messages in a frame", found, max: MESSAGES_MAX });
+        return Err(DecodeError::TooMany { what: "messages in a frame", found, max: MESSAGES_MAX as u64 });
     }
     if fields.bodies > 1 {
         return Err(DecodeError::SeveralBodies);

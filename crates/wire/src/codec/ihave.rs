@@ -1,11 +1,11 @@
 use bytes::Bytes;
-use hearken_tree::GroupId;
+use hearken_tree::{GroupId, KeyRange};
 use prost::Message as _;
 
 use crate::{
     DecodeError, EncodeError, Ihave, Salt, ShortDigest, ShortFingerprint, Summary,
     codec::{
-        packed::{Reader, put_varint},
+        packed::{Reader, check_items, check_messages, put_varint, read_messages},
         proto,
         spans::{FINGERPRINT_MIN, LastBound, SPAN_MAX, put_spans, read_spans},
         window,
@@ -13,8 +13,8 @@ use crate::{
     limits::{IHAVE_MAX, SPANS_MAX},
 };
 
-/// Most bytes of an IHAVE beside its spans: group 18, window 24, salt 9, count 11, digest 10, head of the spans 4 + 2.
-const HEAD_MAX: usize = 78;
+/// Most bytes of an IHAVE beside its spans: group 18, window 24, salt 9, count 8, digest 10, head of the spans 4 + 2.
+const HEAD_MAX: usize = 75;
 /// The same with a window on a round grid of time, and a count below 2 million.
 const HEAD_LIKELY: usize = 64;
 /// Bytes of a span as measured in `tests/sizes.rs`: digest 8, count 2, bound 3 to 4.
@@ -37,19 +37,13 @@ impl Ihave {
     /// The IHAVE as it is published.
     ///
     /// # Errors
-    /// What a receiver would refuse: a window that is none, spans that do not cover it, too many of them.
+    /// What a receiver would refuse: a window that is none, spans that do not cover it or do not add up, too many of them.
     pub fn encode(&self) -> Result<Vec<u8>, EncodeError> {
         let spans = self.summary.spans();
-        if spans.len() > SPANS_MAX {
-            return Err(EncodeError::TooMany { what: "spans in an IHAVE", found: spans.len(), max: SPANS_MAX });
-        }
+        check_items("spans in an IHAVE", SPANS_MAX, spans.len())?;
         let window = window::to_proto(&self.window)?;
         let keys = self.window.keys();
-        if let Some(covered) = self.summary.range()
-            && covered != keys
-        {
-            return Err(EncodeError::NotTheWindow { window: self.window, start: covered.start(), end: covered.end() });
-        }
+        self.check_spans(&keys)?;
 
         let mut packed = Vec::new();
         if !spans.is_empty() {
@@ -71,6 +65,19 @@ impl Ihave {
         Ok(encoded)
     }
 
+    /// Whether the spans cover the window, and hold as many messages as it.
+    fn check_spans(&self, window: &KeyRange) -> Result<(), EncodeError> {
+        check_messages(self.root.count)?;
+        let Some(covered) = self.summary.range() else { return Ok(()) };
+        if covered != *window {
+            let (start, end) = (covered.start(), covered.end());
+            return Err(EncodeError::NotTheWindow { window: self.window, start, end });
+        }
+        self.summary.spans().iter().try_for_each(|span| check_messages(span.fingerprint.count))?;
+        let (root, spans) = (self.root.count, messages(&self.summary));
+        if root == spans { Ok(()) } else { Err(EncodeError::CountMismatch { root, spans }) }
+    }
+
     /// Reads what was published. Allocates at most the length of `bytes` and [`DECODED_MAX`](crate::limits::DECODED_MAX).
     ///
     /// # Errors
@@ -81,17 +88,25 @@ impl Ihave {
         }
         let proto = proto::Ihave::decode(bytes)?;
         let window = window::from_proto(proto.window)?;
-        Ok(Ihave {
-            group: GroupId(fixed(&proto.group, "a group id")?),
-            window,
-            salt: Salt(proto.salt),
-            root: ShortFingerprint { digest: ShortDigest(fixed(&proto.digest, "a digest")?), count: proto.count },
-            summary: read_summary(&proto.spans, &window.keys())?,
-        })
+        let root = ShortFingerprint {
+            digest: ShortDigest(fixed(&proto.digest, "a digest")?),
+            count: read_messages(proto.count)?,
+        };
+        let summary = read_summary(&proto.spans, &window.keys())?;
+        let spans = messages(&summary);
+        if !summary.spans().is_empty() && spans != root.count {
+            return Err(DecodeError::CountMismatch { root: root.count, spans });
+        }
+        Ok(Ihave { group: GroupId(fixed(&proto.group, "a group id")?), window, salt: Salt(proto.salt), root, summary })
     }
 }
 
-fn read_summary(packed: &[u8], window: &hearken_tree::KeyRange) -> Result<Summary, DecodeError> {
+/// How many messages all spans hold; each at most `COUNT_MAX`, so that they can be added.
+fn messages(summary: &Summary) -> u64 {
+    summary.spans().iter().map(|span| span.fingerprint.count).sum()
+}
+
+fn read_summary(packed: &[u8], window: &KeyRange) -> Result<Summary, DecodeError> {
     if packed.is_empty() {
         return Ok(Summary::default());
     }

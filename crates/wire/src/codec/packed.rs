@@ -2,7 +2,7 @@
 
 use bytes::BufMut;
 
-use crate::DecodeError;
+use crate::{DecodeError, EncodeError, limits::COUNT_MAX};
 
 /// Walks over a packed field.
 pub(crate) struct Reader<'a> {
@@ -67,10 +67,18 @@ impl<'a> Reader<'a> {
         min_len: usize,
         what: &'static str,
     ) -> Result<usize, DecodeError> {
-        let count =
-            usize::try_from(found).ok().filter(|n| *n <= max).ok_or(DecodeError::TooMany { what, found, max })?;
+        let count = usize::try_from(found).ok().filter(|n| *n <= max).ok_or(DecodeError::TooMany {
+            what,
+            found,
+            max: max as u64,
+        })?;
         // No overflow: `max` is one of our own limits.
         if count * min_len > self.remaining() { Err(DecodeError::Truncated { what }) } else { Ok(count) }
+    }
+
+    /// A number of messages.
+    pub(crate) fn messages(&mut self) -> Result<u64, DecodeError> {
+        read_messages(self.varint("a number of messages")?)
     }
 
     /// `count` little-endian words of 4 bytes.
@@ -83,6 +91,24 @@ impl<'a> Reader<'a> {
     pub(crate) fn finish(self, what: &'static str) -> Result<(), DecodeError> {
         if self.rest.is_empty() { Ok(()) } else { Err(DecodeError::Trailing { what, bytes: self.rest.len() }) }
     }
+}
+
+/// Checks a number of messages that was received.
+pub(crate) fn read_messages(found: u64) -> Result<u64, DecodeError> {
+    if found > COUNT_MAX { Err(DecodeError::TooMany { what: MESSAGES, found, max: COUNT_MAX }) } else { Ok(found) }
+}
+
+/// Checks a number of messages before it is sent.
+pub(crate) fn check_messages(found: u64) -> Result<(), EncodeError> {
+    if found > COUNT_MAX { Err(EncodeError::TooMany { what: MESSAGES, found, max: COUNT_MAX }) } else { Ok(()) }
+}
+
+const MESSAGES: &str = "messages in a range";
+
+/// Checks a number of items before they are sent.
+pub(crate) fn check_items(what: &'static str, max: usize, found: usize) -> Result<usize, EncodeError> {
+    let too_many = EncodeError::TooMany { what, found: found as u64, max: max as u64 };
+    if found > max { Err(too_many) } else { Ok(found) }
 }
 
 pub(crate) fn put_wide_varint(out: &mut impl BufMut, mut value: u128) {

@@ -19,7 +19,7 @@ use crate::{
     Ask, DecodeError, EncodeError, RangeWant, TinyDigest, TinyFingerprint,
     codec::{
         bound::{BOUND_MAX, BOUND_MIN, put_bound, read_bound},
-        packed::{Reader, put_varint, put_words},
+        packed::{Reader, check_items, check_messages, put_varint, put_words},
         spans::{put_fingerprint, read_fingerprint},
     },
     limits::{IDS_MAX, RANGES_MAX, SYNDROMES_MAX, WORDS_MAX},
@@ -27,7 +27,7 @@ use crate::{
 
 /// Most bytes of one range in a request beside 4 for each syndrome or short id. With bounds that are round times it is
 /// about 12.
-pub const RANGE_MAX_OVERHEAD: usize = 1 + 2 + 2 * BOUND_MAX + 10 + 8;
+pub const RANGE_MAX_OVERHEAD: usize = 1 + 2 + 2 * BOUND_MAX + 7 + 8;
 
 /// The shortest code of a range: header and end.
 const RANGE_MIN: usize = 1 + BOUND_MIN;
@@ -72,9 +72,7 @@ pub(super) fn put_ranges(out: &mut Vec<u8>, from: Key, ranges: &[RangeWant]) -> 
 }
 
 fn check_ranges(from: Key, ranges: &[RangeWant]) -> Result<(), EncodeError> {
-    let at_most =
-        |what, max, found| if found > max { Err(EncodeError::TooMany { what, found, max }) } else { Ok(found) };
-    at_most("ranges in a request", RANGES_MAX, ranges.len())?;
+    check_items("ranges in a request", RANGES_MAX, ranges.len())?;
     let (mut after, mut words) = (from, 0);
     for (index, RangeWant { range, ask }) in ranges.iter().enumerate() {
         if range.is_empty() || range.start() < after {
@@ -82,12 +80,19 @@ fn check_ranges(from: Key, ranges: &[RangeWant]) -> Result<(), EncodeError> {
         }
         after = range.end();
         words += match ask {
-            Ask::All | Ask::Check(_) => 0,
-            Ask::Sketch { syndromes, .. } => at_most("syndromes in a sketch", SYNDROMES_MAX, syndromes.len())?,
-            Ask::Ids(ids) => at_most("short ids for a range", IDS_MAX, ids.len())?,
+            Ask::All => 0,
+            Ask::Check(fingerprint) => {
+                check_messages(fingerprint.count)?;
+                0
+            }
+            Ask::Sketch { fingerprint, syndromes } => {
+                check_messages(fingerprint.count)?;
+                check_items("syndromes in a sketch", SYNDROMES_MAX, syndromes.len())?
+            }
+            Ask::Ids(ids) => check_items("short ids for a range", IDS_MAX, ids.len())?,
         };
     }
-    at_most("syndromes and short ids in a request", WORDS_MAX, words)?;
+    check_items("syndromes and short ids in a request", WORDS_MAX, words)?;
     Ok(())
 }
 
@@ -119,7 +124,7 @@ fn read_ask(reader: &mut Reader<'_>, header: u8, number: u64) -> Result<Ask, Dec
         ALL if number == 0 => Ok(Ask::All),
         CHECK if number == 0 => Ok(Ask::Check(read_fingerprint(reader)?)),
         SKETCH => {
-            let count = reader.varint("a count")?;
+            let count = reader.messages()?;
             let fingerprint = TinyFingerprint { digest: TinyDigest(reader.array("a digest")?), count };
             let capacity = reader.checked_count(number, SYNDROMES_MAX, 4, "syndromes in a sketch")?;
             Ok(Ask::Sketch { fingerprint, syndromes: reader.words(capacity, "a sketch")? })

@@ -18,7 +18,7 @@ pub(super) const FINGERPRINT_MIN: usize = 1 + 8;
 /// The shortest code of a span.
 pub(super) const SPAN_MIN: usize = BOUND_MIN + FINGERPRINT_MIN;
 /// The longest.
-pub(super) const SPAN_MAX: usize = BOUND_MAX + 10 + 8;
+pub(super) const SPAN_MAX: usize = BOUND_MAX + 7 + 8;
 
 /// Where spans end.
 #[derive(Clone, Copy)]
@@ -35,7 +35,7 @@ pub(super) fn put_fingerprint(out: &mut impl BufMut, fingerprint: &ShortFingerpr
 }
 
 pub(super) fn read_fingerprint(reader: &mut Reader<'_>) -> Result<ShortFingerprint, DecodeError> {
-    let count = reader.varint("a count")?;
+    let count = reader.messages()?;
     Ok(ShortFingerprint { digest: ShortDigest(reader.array("a digest")?), count })
 }
 

@@ -13,7 +13,7 @@ use crate::{
     DecodeError, EncodeError, Verdict,
     codec::{
         bound::{put_bound, read_bound},
-        packed::{Reader, put_varint, put_words},
+        packed::{Reader, check_items, check_messages, put_varint, put_words, read_messages},
         ranges::{put_header, read_number},
         spans::{LastBound, SPAN_MIN, put_spans, read_spans},
     },
@@ -57,15 +57,17 @@ pub(super) fn put_verdicts(out: &mut Vec<u8>, from: Key, verdicts: &[Verdict]) -
 }
 
 fn check_verdicts(from: Key, verdicts: &[Verdict]) -> Result<(), EncodeError> {
-    let at_most =
-        |what, max, found| if found > max { Err(EncodeError::TooMany { what, found, max }) } else { Ok(found) };
-    at_most("verdicts in an answer", RANGES_MAX, verdicts.len())?;
+    check_items("verdicts in an answer", RANGES_MAX, verdicts.len())?;
     let (mut after, mut spans, mut words) = (from, 0, 0);
     for (index, verdict) in verdicts.iter().enumerate() {
         match verdict {
             Verdict::Outside | Verdict::Equal | Verdict::TooCostly => {}
-            Verdict::Deliver { lacks, .. } => words += at_most("short ids for a range", IDS_MAX, lacks.len())?,
+            Verdict::Deliver { count, lacks } => {
+                check_messages(*count)?;
+                words += check_items("short ids for a range", IDS_MAX, lacks.len())?;
+            }
             Verdict::Finer(summary) => {
+                summary.spans().iter().try_for_each(|span| check_messages(span.fingerprint.count))?;
                 spans += summary.spans().len();
                 let Some(range) = summary.range() else { continue };
                 if range.start() < after {
@@ -76,8 +78,8 @@ fn check_verdicts(from: Key, verdicts: &[Verdict]) -> Result<(), EncodeError> {
             }
         }
     }
-    at_most("spans in an answer", SPANS_MAX, spans)?;
-    at_most("short ids in an answer", WORDS_MAX, words)?;
+    check_items("spans in an answer", SPANS_MAX, spans)?;
+    check_items("short ids in an answer", WORDS_MAX, words)?;
     Ok(())
 }
 
@@ -94,11 +96,11 @@ pub(super) fn read_verdicts(packed: &[u8], from: Key) -> Result<Vec<Verdict>, De
             OUTSIDE if number == 0 => Verdict::Outside,
             EQUAL if number == 0 => Verdict::Equal,
             TOO_COSTLY if number == 0 => Verdict::TooCostly,
-            DELIVER => Verdict::Deliver { count: number, lacks: Vec::new() },
+            DELIVER => Verdict::Deliver { count: read_messages(number)?, lacks: Vec::new() },
             DELIVER_AND_LACKS => {
                 let lacks = reader.count(IDS_MAX.min(words_left), 4, "further short ids in an answer")?;
                 words_left -= lacks;
-                Verdict::Deliver { count: number, lacks: reader.words(lacks, "short ids")? }
+                Verdict::Deliver { count: read_messages(number)?, lacks: reader.words(lacks, "short ids")? }
             }
             FINER => places.read_finer(&mut reader, index, number)?,
             _ => return Err(DecodeError::UnknownKind { what: "a verdict", header }),

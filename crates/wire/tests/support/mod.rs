@@ -5,7 +5,7 @@ use bytes::{Bytes, BytesMut};
 use hearken_tree::{GroupId, Id, Key, KeyRange};
 use hearken_wire::{
     Answer, Ask, Frame, Ihave, RangeWant, Refusal, RefusalReason, RequestId, Salt, SaltedSpan, ShortDigest,
-    ShortFingerprint, Summary, Verdict, Want, Window, encode_frame,
+    ShortFingerprint, Summary, Verdict, Want, Window, encode_frame, limits::COUNT_MAX,
 };
 use proptest::{collection::vec, option, prelude::*, sample};
 
@@ -66,7 +66,7 @@ fn windows() -> impl Strategy<Value = Window> {
 }
 
 fn counts() -> impl Strategy<Value = u64> {
-    prop_oneof![0..100_u64, 0..100_000_u64, any::<u64>()]
+    prop_oneof![0..100_u64, 0..100_000_u64, 0..=COUNT_MAX / 100]
 }
 
 fn fingerprints() -> impl Strategy<Value = ShortFingerprint> {
@@ -91,6 +91,9 @@ pub fn ihaves() -> impl Strategy<Value = Ihave> {
         bounds.sort();
         bounds.dedup();
         let summary = if bare { Summary::default() } else { summary(&bounds, &prints) };
+        let spans = summary.spans();
+        let count = if spans.is_empty() { root.count } else { spans.iter().map(|span| span.fingerprint.count).sum() };
+        let root = ShortFingerprint { count, ..root };
         Ihave { group: GroupId(group), window, salt: Salt(salt), root, summary }
     })
 }
