@@ -46,7 +46,7 @@ pub struct Want {
     pub salt: Salt,
     /// What the requester holds settled: it serves, and can compare, no more than this.
     pub holds: Window,
-    /// What it wants: in order, without overlaps.
+    /// What it wants: in order, without overlaps, nothing before `holds`.
     pub ranges: Vec<RangeWant>,
 }
 

@@ -15,6 +15,6 @@ pub struct Ihave {
     pub salt: Salt,
     /// Fingerprint of the whole window.
     pub root: ShortFingerprint,
-    /// Spans that cover the window.
+    /// Spans that cover the window and hold the root's count in all; or none.
     pub summary: Summary,
 }

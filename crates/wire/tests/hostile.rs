@@ -1,14 +1,13 @@
 //! Whatever bytes come, decoding neither panics nor allocates beyond its bound.
 //!
-//! `CASES` sets how many: 100,000 of each kind unless told otherwise.
-#![allow(unsafe_code, clippy::disallowed_methods, clippy::unwrap_used)]
+//! 100,000 cases of each kind; a million in the long test.
+#![allow(unsafe_code, clippy::unwrap_used)]
 
 mod support;
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
     cell::Cell,
-    env,
 };
 
 use bytes::BytesMut;
@@ -84,9 +83,7 @@ fn check_ihave(bytes: &[u8]) {
     assert!(used <= bound(bytes.len()), "{used} bytes for {bytes:02x?}");
 }
 
-fn cases() -> usize {
-    env::var("CASES").map_or(100_000, |cases| cases.parse().unwrap())
-}
+const CASES: u64 = 100_000;
 
 /// Valid encodings to spoil.
 fn samples<T: std::fmt::Debug>(strategy: impl Strategy<Value = T>, encode: impl Fn(&T) -> Vec<u8>) -> Vec<Vec<u8>> {
@@ -118,8 +115,11 @@ fn spoil(samples: &[Vec<u8>], numbers: &mut Numbers) -> Vec<u8> {
 
 #[test]
 fn arbitrary_bytes() {
-    let mut numbers = Numbers(1);
-    for _ in 0..cases() {
+    check_arbitrary_bytes(CASES, Numbers(1));
+}
+
+fn check_arbitrary_bytes(cases: u64, mut numbers: Numbers) {
+    for _ in 0..cases {
         let length = numbers.below(200);
         let mut bytes = numbers.bytes(length);
         check_ihave(&bytes);
@@ -136,8 +136,11 @@ fn arbitrary_bytes() {
 /// A request or an answer in good order but for its packed field, which is random.
 #[test]
 fn arbitrary_packed_fields() {
-    let mut numbers = Numbers(2);
-    for _ in 0..cases() {
+    check_arbitrary_packed_fields(CASES, Numbers(2));
+}
+
+fn check_arbitrary_packed_fields(cases: u64, mut numbers: Numbers) {
+    for _ in 0..cases {
         let length = numbers.below(100);
         let mut packed = numbers.bytes(length);
         if let Some(count) = packed.first_mut() {
@@ -149,9 +152,7 @@ fn arbitrary_packed_fields() {
         let answer = packed_field(3);
         for (kind, body) in [(1, want), (2, answer)] {
             let length = u8::try_from(body.len()).unwrap();
-            let head = if length < 126 { vec![length + 2] } else { vec![(length + 3) | 0x80, 1] };
-            let inner = if length < 128 { vec![length] } else { vec![length | 0x80, 1] };
-            check_frame(&[&head[..], &[kind << 3 | 2], &inner, &body].concat());
+            check_frame(&[&[length + 2, kind << 3 | 2, length], &body[..]].concat());
         }
         let digest = [&[5 << 3 | 2, 8], &[7; 8][..]].concat();
         check_ihave(&[&[1 << 3 | 2, 16], &[7; 16][..], &digest, &packed_field(6)].concat());
@@ -160,20 +161,36 @@ fn arbitrary_packed_fields() {
 
 #[test]
 fn spoiled_frames() {
+    check_spoiled_frames(CASES, Numbers(3));
+}
+
+fn check_spoiled_frames(cases: u64, mut numbers: Numbers) {
     let samples = samples(frames(), |frame| encoded(frame).to_vec());
-    let mut numbers = Numbers(3);
-    for _ in 0..cases() {
+    for _ in 0..cases {
         check_frame(&spoil(&samples, &mut numbers));
     }
 }
 
 #[test]
 fn spoiled_ihaves() {
+    check_spoiled_ihaves(CASES, Numbers(4));
+}
+
+fn check_spoiled_ihaves(cases: u64, mut numbers: Numbers) {
     let samples = samples(ihaves(), |ihave| ihave.encode().unwrap());
-    let mut numbers = Numbers(4);
-    for _ in 0..cases() {
+    for _ in 0..cases {
         check_ihave(&spoil(&samples, &mut numbers));
     }
+}
+
+#[test]
+#[ignore = "long: a million cases of each kind"]
+fn a_million_of_each() {
+    let cases = 1_000_000;
+    check_arbitrary_bytes(cases, Numbers(11));
+    check_arbitrary_packed_fields(cases, Numbers(12));
+    check_spoiled_frames(cases, Numbers(13));
+    check_spoiled_ihaves(cases, Numbers(14));
 }
 
 /// What decodes can be sent on, and then decodes to the same.
@@ -181,8 +198,8 @@ fn spoiled_ihaves() {
 fn what_is_accepted_is_valid() {
     let frame_samples = samples(frames(), |frame| encoded(frame).to_vec());
     let ihave_samples = samples(ihaves(), |ihave| ihave.encode().unwrap());
-    let (mut numbers, mut accepted) = (Numbers(5), 0);
-    for _ in 0..cases() / 10 {
+    let (mut numbers, mut accepted) = (Numbers(5), 0_u64);
+    for _ in 0..CASES / 10 {
         if let Ok(Some(frame)) = decode_frame(&mut spoil(&frame_samples, &mut numbers)[..].into(), FRAME_MAX) {
             let mut again = BytesMut::new();
             encode_frame(&frame, &mut again).unwrap();
@@ -194,7 +211,7 @@ fn what_is_accepted_is_valid() {
             accepted += 1;
         }
     }
-    assert!(accepted > cases() / 100, "{accepted}");
+    assert!(accepted > CASES / 100, "{accepted}");
 }
 
 /// The frames that cost most: as many of the smallest items as the limits allow.
