@@ -1,15 +1,30 @@
-//! A Prolly tree over message keys (interim: the brute-force model of the definition behind the final interface).
+//! A Prolly tree over message keys.
 #![forbid(unsafe_code)]
 
+mod build;
+mod cursor;
+mod digest;
+mod edit;
 mod fingerprint;
+mod flush;
 mod key;
-mod model;
+mod keys;
+mod node;
+mod page;
 mod pages;
+mod pieces;
 mod range;
+mod sequence;
+mod shape;
+mod snapshot;
+mod source;
+mod summary;
 mod tree;
 
 pub use fingerprint::{Digest, Fingerprint, Span};
 pub use key::{GroupId, Id, Key};
+pub use keys::Keys;
 pub use pages::{PageError, PageId, PageStore, PageWrite, Root};
 pub use range::{InvertedRange, KeyRange};
-pub use tree::{Keys, Snapshot, Tree, Unsorted};
+pub use snapshot::Snapshot;
+pub use tree::{Tree, Unsorted};

@@ -1,11 +1,26 @@
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
-use crate::{Fingerprint, Key, KeyRange, PageError, PageStore, PageWrite, Root, Span, model};
+use crate::{
+    Key, PageError, PageId, PageStore, PageWrite, Root, Snapshot,
+    build::Builder,
+    digest,
+    edit::{Core, Ledger},
+    flush,
+    node::{Child, Entry},
+    sequence::MIN,
+    shape::Shape,
+    source::Source,
+};
+
+/// Bytes of decoded pages that a tree keeps once its pages are stored, unless [`Tree::open`] said otherwise: 64 MiB.
+const CACHE: usize = 64 << 20;
 
 /// An ordered set of keys with a fingerprint for every range.
-#[derive(Clone, Default)]
+///
+/// A clone is a set of its own, but only one of the clones may be flushed to a store.
+#[derive(Clone)]
 pub struct Tree {
-    keys: Arc<BTreeSet<Key>>,
+    core: Core,
 }
 
 /// The keys that were to be sorted are not, or are not distinct.
@@ -16,157 +31,126 @@ pub struct Unsorted {
     pub key: Key,
 }
 
+impl Default for Tree {
+    fn default() -> Tree {
+        Tree::shaped(Shape::STANDARD)
+    }
+}
+
 impl Tree {
     /// The empty set, in memory.
     pub fn new() -> Tree {
         Tree::default()
     }
 
-    /// The set of these distinct keys in ascending order, in memory.
+    /// The empty set with Q = 2^`bits` instead of 128: other digests than everybody else's, but over-long runs with few
+    /// keys. For tests.
+    #[doc(hidden)]
+    pub fn with_q_bits(bits: u32) -> Tree {
+        Tree::shaped(Shape::with_bits(bits))
+    }
+
+    fn shaped(shape: Shape) -> Tree {
+        let ledger = Ledger { now: 1, gone: Default::default(), stored: false };
+        Tree { core: Core { source: Source::in_memory(shape, CACHE), root: None, ledger } }
+    }
+
+    /// The set of these distinct keys in ascending order, in memory. [`Key::MAX`] counts as out of order.
     pub fn from_sorted(keys: impl IntoIterator<Item = Key>) -> Result<Tree, Unsorted> {
-        let mut set = BTreeSet::new();
+        Tree::new().filled(keys)
+    }
+
+    /// This tree, which must be new, with these keys.
+    #[doc(hidden)]
+    pub fn filled(mut self, keys: impl IntoIterator<Item = Key>) -> Result<Tree, Unsorted> {
+        let mut builder = Builder::new(self.core.source.shape, self.core.ledger.now);
         for key in keys {
-            if set.last().is_some_and(|last| *last >= key) {
+            if key == Key::MAX || builder.last().is_some_and(|last| last >= key.as_bytes()) {
                 return Err(Unsorted { key });
             }
-            set.insert(key);
+            builder.push(*key.as_bytes());
         }
-        Ok(Tree { keys: Arc::new(set) })
+        self.core.root = builder.finish();
+        Ok(self)
     }
 
     /// The set whose pages lie in `store` under `root`, as [`Tree::flush`] left them. Reads nothing yet.
     /// `cache` bounds the decoded pages kept in memory, in bytes.
-    pub fn open(_store: Arc<dyn PageStore>, _root: Root, _cache: usize) -> Tree {
-        unreachable!("interim")
+    pub fn open(store: Arc<dyn PageStore>, root: Root, cache: usize) -> Tree {
+        Tree::open_shaped(Shape::STANDARD, store, root, cache)
     }
 
-    /// Adds a key; `false` if it was there.
+    /// [`Tree::open`] for a tree made by [`Tree::with_q_bits`].
+    #[doc(hidden)]
+    pub fn open_with_q_bits(bits: u32, store: Arc<dyn PageStore>, root: Root, cache: usize) -> Tree {
+        Tree::open_shaped(Shape::with_bits(bits), store, root, cache)
+    }
+
+    fn open_shaped(shape: Shape, store: Arc<dyn PageStore>, root: Root, cache: usize) -> Tree {
+        let entry = |page: PageId| Entry {
+            first: *page.first.as_bytes(),
+            sum: digest::sum(&root.digest, root.count),
+            child: if root.count == 1 { Child::Key } else { Child::Stored(page.level) },
+        };
+        let source = Source { store: Some(store), ..Source::in_memory(shape, cache) };
+        let ledger = Ledger { now: 1, gone: Default::default(), stored: true };
+        Tree { core: Core { source, root: root.page.map(entry), ledger } }
+    }
+
+    /// Adds a key; `false` if it was there. [`Key::MAX`] is no key and not added.
     pub fn insert(&mut self, key: Key) -> Result<bool, PageError> {
-        Ok(Arc::make_mut(&mut self.keys).insert(key))
+        if key == Key::MAX { Ok(false) } else { self.core.insert(key.as_bytes()) }
     }
 
-    /// Adds keys in any order; returns how many were new.
+    /// Adds keys in any order; returns how many were new. After an error none is added.
     pub fn insert_all(&mut self, keys: impl IntoIterator<Item = Key>) -> Result<u64, PageError> {
+        let mut keys: Vec<Key> = keys.into_iter().collect();
+        keys.sort_unstable();
+        let before = self.core.source.store.is_some().then(|| self.core.clone());
         let mut new = 0;
         for key in keys {
-            new += u64::from(self.insert(key)?);
+            match self.insert(key) {
+                Ok(added) => new += u64::from(added),
+                Err(error) => {
+                    self.core = before.unwrap_or_else(|| self.core.clone());
+                    return Err(error);
+                }
+            }
         }
         Ok(new)
     }
 
     /// Removes a key; `false` if it was not there.
     pub fn remove(&mut self, key: &Key) -> Result<bool, PageError> {
-        Ok(Arc::make_mut(&mut self.keys).remove(key))
+        if *key == Key::MAX { Ok(false) } else { self.core.remove(key.as_bytes()) }
     }
 
-    /// Removes every key before `bound`; returns how many there were.
+    /// Removes every key before `bound`; returns how many there were. Costs the chunks dropped.
     pub fn drop_before(&mut self, bound: &Key) -> Result<u64, PageError> {
-        let keys = Arc::make_mut(&mut self.keys);
-        let kept = keys.split_off(bound);
-        let dropped = keys.len() as u64;
-        *keys = kept;
+        let dropped = self.snapshot().rank(bound)?;
+        if dropped > 0 {
+            self.core.replace(&MIN, bound.as_bytes(), Vec::new())?;
+        }
         Ok(dropped)
     }
 
     /// The set as it stands now; later changes do not touch it. Cheap: O(1).
     pub fn snapshot(&self) -> Snapshot {
-        Snapshot { keys: self.keys.clone() }
+        Snapshot::of(&self.core)
     }
 
-    /// Hands every page changed since the last flush to `write`, to be made durable together with the root returned.
+    /// Hands every page changed since the last flush to `write`, in the order of [`PageId`], to be made durable together
+    /// with the root returned.
     ///
-    /// The pages stay in memory until [`Tree::flushed`] says that they are durable.
-    pub fn flush(&mut self, _write: &mut dyn FnMut(PageWrite)) -> Result<Root, PageError> {
-        unreachable!("interim")
+    /// The pages stay in memory until [`Tree::flushed`] says that they are durable. If they cannot be made durable, the tree
+    /// does not know what its store holds: drop it and [`open`](Tree::open) it again as it was stored last.
+    pub fn flush(&mut self, write: &mut dyn FnMut(PageWrite)) -> Result<Root, PageError> {
+        Ok(flush::flush(&mut self.core, write))
     }
 
-    /// What the last [`Tree::flush`] wrote is durable and is read from `store` from now on.
-    pub fn flushed(&mut self, _store: Arc<dyn PageStore>) {
-        unreachable!("interim")
-    }
-}
-
-/// A set as it stood when [`Tree::snapshot`] was called. Cheap to clone, safe to read from other threads.
-#[derive(Clone, Default)]
-pub struct Snapshot {
-    keys: Arc<BTreeSet<Key>>,
-}
-
-impl Snapshot {
-    /// Number of keys.
-    pub fn len(&self) -> u64 {
-        self.keys.len() as u64
-    }
-
-    /// Whether there is no key.
-    pub fn is_empty(&self) -> bool {
-        self.keys.is_empty()
-    }
-
-    /// The fingerprint of the whole set.
-    pub fn root(&self) -> Result<Fingerprint, PageError> {
-        self.fingerprint(&KeyRange::ALL)
-    }
-
-    /// Whether `key` is in the set.
-    pub fn contains(&self, key: &Key) -> Result<bool, PageError> {
-        Ok(self.keys.contains(key))
-    }
-
-    /// The fingerprint of the keys in `range`, whatever its bounds.
-    pub fn fingerprint(&self, range: &KeyRange) -> Result<Fingerprint, PageError> {
-        let keys: Vec<Key> = self.keys.range(range.start()..range.end()).copied().collect();
-        Ok(model::fingerprint(&keys))
-    }
-
-    /// Number of keys in `range`.
-    pub fn count(&self, range: &KeyRange) -> Result<u64, PageError> {
-        Ok(self.keys.range(range.start()..range.end()).count() as u64)
-    }
-
-    /// The keys in `range`, in order. After an error the iterator ends.
-    pub fn keys(&self, range: &KeyRange) -> Keys {
-        let keys: Vec<Key> = self.keys.range(range.start()..range.end()).copied().collect();
-        Keys { keys: keys.into_iter() }
-    }
-
-    /// Cuts `range` into at most `parts` consecutive spans that cover it, of about equal counts, cut at chunk boundaries
-    /// where such are near. At least two if `range` holds two keys and `parts` allows it.
-    pub fn split(&self, range: &KeyRange, parts: usize) -> Result<Vec<Span>, PageError> {
-        let keys: Vec<Key> = self.keys.range(range.start()..range.end()).copied().collect();
-        let parts = parts.min(keys.len()).max(1);
-        let mut bounds = vec![range.start()];
-        bounds.extend((1..parts).map(|part| keys[part * keys.len() / parts]));
-        bounds.push(range.end());
-        self.spans(&bounds)
-    }
-
-    /// Cuts `window` into at most `spans` consecutive spans that cover it: about half of them by equal counts, half by age
-    /// (finer the younger, at multiples of 2^k minutes).
-    pub fn summary(&self, window: &KeyRange, spans: usize) -> Result<Vec<Span>, PageError> {
-        self.split(window, spans)
-    }
-
-    fn spans(&self, bounds: &[Key]) -> Result<Vec<Span>, PageError> {
-        let mut spans = Vec::new();
-        for pair in bounds.windows(2) {
-            if let Ok(range) = KeyRange::new(pair[0], pair[1]) {
-                spans.push(Span { range, fingerprint: self.fingerprint(&range)? });
-            }
-        }
-        Ok(spans)
-    }
-}
-
-/// Iterator over the keys of a range; see [`Snapshot::keys`].
-pub struct Keys {
-    keys: std::vec::IntoIter<Key>,
-}
-
-impl Iterator for Keys {
-    type Item = Result<Key, PageError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        self.keys.next().map(Ok)
+    /// What the last [`Tree::flush`] wrote is durable and is read from `store` from now on. Snapshots taken before go on
+    /// reading from the version of the store that they know.
+    pub fn flushed(&mut self, store: Arc<dyn PageStore>) {
+        flush::flushed(&mut self.core, store);
     }
 }

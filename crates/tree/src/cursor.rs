@@ -1,0 +1,106 @@
+//! Walking along the chunks of one level.
+use std::{borrow::Borrow, sync::Arc};
+
+use crate::{
+    PageError,
+    node::{Body, Entry, Node},
+    shape::Raw,
+    source::Source,
+};
+
+/// A place among the chunks of one level, each seen as the entry that stands for it one level up.
+///
+/// Where chunks of one entry are not materialised, the entry points at a lower chunk, or at a key, and is both the chunk
+/// and its only entry.
+#[derive(Clone)]
+pub(crate) struct Cursor<S> {
+    source: S,
+    level: u8,
+    root: Entry,
+    /// Chunks above `level` from the root down, each with the entry that was taken.
+    path: Vec<(Arc<Node>, usize)>,
+}
+
+impl<S: Borrow<Source>> Cursor<S> {
+    /// The chunk at `level` in which `key` lies or would lie: the last that does not start after it, else the first.
+    pub(crate) fn seek(source: S, root: &Entry, level: u8, key: &Raw) -> Result<Cursor<S>, PageError> {
+        let mut cursor = Cursor { source, level, root: root.clone(), path: Vec::with_capacity(4) };
+        cursor.descend(|node| node.find(key))?;
+        Ok(cursor)
+    }
+
+    /// Goes down from the current entry to the chunks of the level, choosing in each chunk on the way.
+    fn descend(&mut self, choose: impl Fn(&Node) -> usize) -> Result<(), PageError> {
+        let mut entry = self.entry();
+        while entry.level() > self.level {
+            let Some(node) = self.source.borrow().node(&entry)? else { break };
+            let index = choose(&node);
+            entry = node.entry(index);
+            self.path.push((node, index));
+        }
+        Ok(())
+    }
+
+    /// The entry that stands for the chunk.
+    pub(crate) fn entry(&self) -> Entry {
+        self.path.last().map_or_else(|| self.root.clone(), |(node, index)| node.entry(*index))
+    }
+
+    /// The first key under the chunk.
+    pub(crate) fn first(&self) -> &Raw {
+        self.path.last().map_or(&self.root.first, |(node, index)| &node.firsts()[*index])
+    }
+
+    /// The chunk itself, if it has more than one entry.
+    pub(crate) fn node(&self) -> Result<Option<Arc<Node>>, PageError> {
+        let entry = self.entry();
+        if entry.level() < self.level {
+            return Ok(None);
+        }
+        self.source.borrow().node(&entry)
+    }
+
+    /// The first key of the next chunk; `None` at the end.
+    pub(crate) fn next_first(&self) -> Option<Raw> {
+        self.path.iter().rev().find_map(|(node, index)| node.firsts().get(index + 1).copied())
+    }
+
+    /// Whether no chunk comes before it.
+    pub(crate) fn is_first(&self) -> bool {
+        self.path.iter().all(|(_, index)| *index == 0)
+    }
+
+    /// Goes to the next chunk; `false`, without moving, at the end.
+    pub(crate) fn next(&mut self) -> Result<bool, PageError> {
+        let Some(depth) = self.path.iter().rposition(|(node, index)| index + 1 < node.len()) else { return Ok(false) };
+        self.path.truncate(depth + 1);
+        self.path[depth].1 += 1;
+        self.descend(|_| 0)?;
+        Ok(true)
+    }
+
+    /// Goes to the chunk before; `false`, without moving, at the beginning.
+    pub(crate) fn prev(&mut self) -> Result<bool, PageError> {
+        let Some(depth) = self.path.iter().rposition(|(_, index)| *index > 0) else { return Ok(false) };
+        self.path.truncate(depth + 1);
+        self.path[depth].1 -= 1;
+        self.descend(|node| node.len() - 1)?;
+        Ok(true)
+    }
+}
+
+/// Number of keys before `key`.
+pub(crate) fn rank(source: &Source, root: &Entry, key: &Raw) -> Result<u64, PageError> {
+    let mut entry = root.clone();
+    let mut rank = 0;
+    while *key > entry.first {
+        let Some(node) = source.node(&entry)? else { return Ok(rank + 1) };
+        if let Body::Leaf(keys) = &node.body {
+            return Ok(rank + keys.partition_point(|k| k < key) as u64);
+        }
+        let index = node.find(key);
+        rank += node.count_before(index);
+        entry = node.entry(index);
+    }
+    Ok(rank)
+}

@@ -1,0 +1,342 @@
+//! Chunks in memory, and the entries that point at them.
+use std::sync::{Arc, OnceLock};
+
+use crate::{
+    Digest, Fingerprint, Key, PageId,
+    digest::{self, count_in, digest_in, is_stale, sum},
+    shape::Raw,
+};
+
+/// A chunk of at least two entries. Chunks of one entry are not materialised: the entry above stands for them.
+#[derive(Clone)]
+pub(crate) struct Node {
+    pub(crate) level: u8,
+    /// When it was last changed, in flushes of its tree: what is not newer than the last flush lies in the store.
+    pub(crate) stamp: u64,
+    pub(crate) body: Body,
+    digest: OnceLock<Digest>,
+}
+
+/// The entries of a chunk.
+#[derive(Clone)]
+pub(crate) enum Body {
+    /// Level 0: keys, side by side as they are hashed.
+    Leaf(Vec<Raw>),
+    /// Level 1 and above.
+    Inner(Inner),
+}
+
+/// Entries that point at the chunks below, as parallel vectors so that what is hashed lies side by side.
+#[derive(Clone)]
+pub(crate) struct Inner {
+    /// The first key under each child.
+    pub(crate) firsts: Vec<Raw>,
+    /// Digest and count of each child; the digest is stale (zero) where the child changed. Unused while `fresh` is set.
+    sums: Vec<Raw>,
+    /// Whether a digest in `sums` is stale.
+    stale: bool,
+    /// The same with every digest computed.
+    fresh: OnceLock<Vec<Raw>>,
+    /// Empty where every child is a single key, so that keys ground to be boundaries take little room.
+    children: Vec<Child>,
+}
+
+/// What an entry points at.
+#[derive(Clone)]
+pub(crate) enum Child {
+    /// Nothing: the one key under it is the entry's key.
+    Key,
+    /// A chunk in memory, perhaps not yet stored.
+    Page(Arc<Node>),
+    /// A stored chunk of this level.
+    Stored(u8),
+}
+
+/// An entry by itself, out of any chunk.
+#[derive(Clone)]
+pub(crate) struct Entry {
+    pub(crate) first: Raw,
+    pub(crate) sum: Raw,
+    pub(crate) child: Child,
+}
+
+impl Entry {
+    /// A key whose digest is not computed: enough at level 0.
+    pub(crate) fn key(key: Raw) -> Entry {
+        Entry { first: key, sum: sum(&Digest([0; 32]), 1), child: Child::Key }
+    }
+
+    /// The chunk of one key.
+    pub(crate) fn single(key: Raw) -> Entry {
+        Entry { first: key, sum: sum(&digest::of_key(&key), 1), child: Child::Key }
+    }
+
+    /// A chunk; its digest is left for later.
+    pub(crate) fn node(node: Node) -> Entry {
+        let digest = node.digest.get().copied().unwrap_or(Digest([0; 32]));
+        Entry { first: *node.first(), sum: sum(&digest, node.count()), child: Child::Page(Arc::new(node)) }
+    }
+
+    pub(crate) fn count(&self) -> u64 {
+        count_in(&self.sum)
+    }
+
+    /// The digest, computed if need be.
+    pub(crate) fn digest(&self) -> Digest {
+        match &self.child {
+            _ if !is_stale(&self.sum) => digest_in(&self.sum),
+            Child::Page(node) => node.digest(),
+            Child::Key => digest::of_key(&self.first),
+            Child::Stored(_) => digest_in(&self.sum),
+        }
+    }
+
+    /// What is hashed for this entry, the digest computed if need be.
+    pub(crate) fn fresh_sum(&self) -> Raw {
+        if is_stale(&self.sum) { sum(&self.digest(), self.count()) } else { self.sum }
+    }
+
+    /// The digest; zero where it is stale.
+    pub(crate) fn digest_if_known(&self) -> Digest {
+        digest_in(&self.sum)
+    }
+
+    /// What is under it has changed and holds this many keys more.
+    pub(crate) fn touch(&mut self, more: i64) {
+        self.sum = sum(&Digest([0; 32]), self.count().wrapping_add_signed(more));
+    }
+
+    /// Whether both stand for the same chunk, unchanged.
+    pub(crate) fn is_same_chunk(&self, other: &Entry) -> bool {
+        match (&self.child, &other.child) {
+            (Child::Page(a), Child::Page(b)) => Arc::ptr_eq(a, b),
+            (Child::Stored(a), Child::Stored(b)) => a == b && self.first == other.first && self.sum == other.sum,
+            _ => false,
+        }
+    }
+
+    pub(crate) fn fingerprint(&self) -> Fingerprint {
+        Fingerprint { digest: self.digest(), count: self.count() }
+    }
+
+    /// The level of the lowest chunk that this entry stands for.
+    pub(crate) fn level(&self) -> u8 {
+        self.child.level()
+    }
+
+    /// Where its page lies; `None` for a single key, which needs none.
+    pub(crate) fn page(&self) -> Option<PageId> {
+        let first = Key::from_bytes(self.first);
+        (!matches!(self.child, Child::Key)).then(|| PageId { level: self.level(), first })
+    }
+}
+
+impl Child {
+    pub(crate) fn level(&self) -> u8 {
+        match self {
+            Child::Key => 0,
+            Child::Page(node) => node.level,
+            Child::Stored(level) => *level,
+        }
+    }
+}
+
+impl Node {
+    pub(crate) fn leaf(stamp: u64, keys: Vec<Raw>) -> Node {
+        Node { level: 0, stamp, body: Body::Leaf(keys), digest: OnceLock::new() }
+    }
+
+    pub(crate) fn inner(level: u8, stamp: u64, inner: Inner) -> Node {
+        Node { level, stamp, body: Body::Inner(inner), digest: OnceLock::new() }
+    }
+
+    /// With its digest computed.
+    pub(crate) fn digested(self) -> Node {
+        self.digest();
+        self
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.firsts().len()
+    }
+
+    /// The entries' first keys; at level 0 the keys.
+    pub(crate) fn firsts(&self) -> &[Raw] {
+        match &self.body {
+            Body::Leaf(keys) => keys,
+            Body::Inner(inner) => &inner.firsts,
+        }
+    }
+
+    pub(crate) fn first(&self) -> &Raw {
+        &self.firsts()[0]
+    }
+
+    /// Number of keys under it.
+    pub(crate) fn count(&self) -> u64 {
+        match &self.body {
+            Body::Leaf(keys) => keys.len() as u64,
+            Body::Inner(inner) => inner.counts().sum(),
+        }
+    }
+
+    /// Number of keys under the entries before `index`.
+    pub(crate) fn count_before(&self, index: usize) -> u64 {
+        match &self.body {
+            Body::Leaf(_) => index as u64,
+            Body::Inner(inner) => inner.counts().take(index).sum(),
+        }
+    }
+
+    /// The digest, computed the first time it is asked for.
+    pub(crate) fn digest(&self) -> Digest {
+        *self.digest.get_or_init(|| digest::of_entries(self.level, self.hashed()))
+    }
+
+    /// What is hashed for the entries.
+    pub(crate) fn hashed(&self) -> &[Raw] {
+        match &self.body {
+            Body::Leaf(keys) => keys,
+            Body::Inner(inner) => inner.sums(),
+        }
+    }
+
+    /// The entry at `index`, which must exist.
+    pub(crate) fn entry(&self, index: usize) -> Entry {
+        match &self.body {
+            Body::Leaf(keys) => Entry::key(keys[index]),
+            Body::Inner(inner) => inner.entry(index),
+        }
+    }
+
+    /// The last entry whose first key is not after `key`; the first one if there is none.
+    pub(crate) fn find(&self, key: &Raw) -> usize {
+        self.firsts().partition_point(|first| first <= key).saturating_sub(1)
+    }
+
+    /// The entries, to be changed: the digest is forgotten.
+    pub(crate) fn body_mut(&mut self) -> &mut Body {
+        self.digest.take();
+        &mut self.body
+    }
+
+    /// Bytes on the heap, about.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        let body = match &self.body {
+            Body::Leaf(keys) => keys.capacity() * size_of::<Raw>(),
+            Body::Inner(inner) => {
+                let raws = inner.firsts.capacity() + inner.sums.capacity() + inner.fresh.get().map_or(0, Vec::capacity);
+                raws * size_of::<Raw>() + inner.children.capacity() * size_of::<Child>()
+            }
+        };
+        size_of::<Node>() + 16 + body
+    }
+}
+
+impl Inner {
+    pub(crate) fn with_capacity(capacity: usize) -> Inner {
+        Inner {
+            firsts: Vec::with_capacity(capacity),
+            sums: Vec::with_capacity(capacity),
+            stale: false,
+            fresh: OnceLock::new(),
+            children: Vec::new(),
+        }
+    }
+
+    pub(crate) fn push(&mut self, entry: Entry) {
+        self.settle();
+        if !self.children.is_empty() || !matches!(entry.child, Child::Key) {
+            if self.children.is_empty() {
+                self.children.reserve_exact(self.firsts.capacity());
+                self.children.resize(self.firsts.len(), Child::Key);
+            }
+            self.children.push(entry.child);
+        }
+        self.firsts.push(entry.first);
+        self.sums.push(entry.sum);
+        self.stale |= is_stale(&entry.sum);
+    }
+
+    /// Digest and count of each child, the digest perhaps stale.
+    fn known_sums(&self) -> &[Raw] {
+        self.fresh.get().unwrap_or(&self.sums)
+    }
+
+    fn counts(&self) -> impl DoubleEndedIterator<Item = u64> {
+        self.known_sums().iter().map(count_in)
+    }
+
+    /// Digest and count of each child, every digest computed.
+    pub(crate) fn sums(&self) -> &[Raw] {
+        if !self.stale {
+            return &self.sums;
+        }
+        self.fresh.get_or_init(|| {
+            let mut sums = self.sums.clone();
+            for (i, sum) in sums.iter_mut().enumerate().filter(|(_, sum)| is_stale(sum)) {
+                *sum = self.entry(i).fresh_sum();
+            }
+            sums
+        })
+    }
+
+    pub(crate) fn entry(&self, index: usize) -> Entry {
+        Entry { first: self.firsts[index], sum: self.known_sums()[index], child: self.child(index).clone() }
+    }
+
+    /// The child that holds the key with `rank` keys of this chunk before it, and the number of keys before that child.
+    pub(crate) fn find_rank(&self, rank: u64) -> (usize, u64) {
+        let mut before = 0;
+        for (index, count) in self.counts().enumerate() {
+            if rank < before + count {
+                return (index, before);
+            }
+            before += count;
+        }
+        let last = self.firsts.len() - 1;
+        (last, before - self.counts().next_back().unwrap_or(0))
+    }
+
+    pub(crate) fn child(&self, index: usize) -> &Child {
+        self.children.get(index).unwrap_or(&Child::Key)
+    }
+
+    pub(crate) fn known_digest(&self, index: usize) -> Digest {
+        digest_in(&self.known_sums()[index])
+    }
+
+    /// The children; none where all are single keys.
+    pub(crate) fn children_mut(&mut self) -> &mut [Child] {
+        &mut self.children
+    }
+
+    /// Makes `sums` the place to change.
+    pub(crate) fn settle(&mut self) {
+        if let Some(fresh) = self.fresh.take() {
+            self.sums = fresh;
+            self.stale = false;
+        }
+    }
+
+    /// The child at `index` has changed and holds this many keys more.
+    pub(crate) fn touch(&mut self, index: usize, more: i64) {
+        self.settle();
+        let count = count_in(&self.sums[index]).wrapping_add_signed(more);
+        self.sums[index] = sum(&Digest([0; 32]), count);
+        self.stale = true;
+    }
+
+    /// Replaces the entry at `index` by one with the same first key.
+    pub(crate) fn replace(&mut self, index: usize, entry: Entry) {
+        self.settle();
+        self.sums[index] = entry.sum;
+        self.stale |= is_stale(&entry.sum);
+        if self.children.is_empty() && !matches!(entry.child, Child::Key) {
+            self.children.resize(self.firsts.len(), Child::Key);
+        }
+        if let Some(child) = self.children.get_mut(index) {
+            *child = entry.child;
+        }
+    }
+}

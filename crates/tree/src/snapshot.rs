@@ -1,0 +1,165 @@
+use crate::{
+    Fingerprint, Key, KeyRange, Keys, PageError, PageId, Span, cursor, digest,
+    edit::Core,
+    node::{Body, Entry},
+    pieces::{Piece, Purpose},
+    sequence::{Base, MAX, Segment, Stored},
+    shape::Shape,
+    source::Source,
+    summary,
+};
+
+/// A set as it stood when [`Tree::snapshot`](crate::Tree::snapshot) was called. Cheap to clone, safe to read from other threads.
+#[derive(Clone)]
+pub struct Snapshot {
+    pub(crate) source: Source,
+    pub(crate) root: Option<Entry>,
+}
+
+impl Default for Snapshot {
+    fn default() -> Snapshot {
+        Snapshot { source: Source::in_memory(Shape::STANDARD, 0), root: None }
+    }
+}
+
+impl Snapshot {
+    pub(crate) fn of(core: &Core) -> Snapshot {
+        Snapshot { source: core.source.clone(), root: core.root.clone() }
+    }
+
+    /// Number of keys.
+    pub fn len(&self) -> u64 {
+        self.root.as_ref().map_or(0, Entry::count)
+    }
+
+    /// Whether there is no key.
+    pub fn is_empty(&self) -> bool {
+        self.root.is_none()
+    }
+
+    /// The fingerprint of the whole set. Hashes what changed since it was last asked for.
+    pub fn root(&self) -> Result<Fingerprint, PageError> {
+        Ok(self.root.as_ref().map_or_else(digest::empty, Entry::fingerprint))
+    }
+
+    /// Whether `key` is in the set. O(log n).
+    pub fn contains(&self, key: &Key) -> Result<bool, PageError> {
+        Ok(self.key_from(key)? == Some(*key))
+    }
+
+    /// The fingerprint of the keys in `range`, whatever its bounds: from stored digests and, at each end and level, at most
+    /// some chunks that are hashed anew.
+    pub fn fingerprint(&self, range: &KeyRange) -> Result<Fingerprint, PageError> {
+        let Some(root) = &self.root else { return Ok(digest::empty()) };
+        let (from, to) = (*range.start().as_bytes(), *range.end().as_bytes());
+        let stored = Stored { from, to, begins: from <= root.first, ends: to == MAX };
+        if stored.begins && stored.ends {
+            return self.root();
+        }
+        let base = Base { source: &self.source, root };
+        let mut segments = vec![Segment::Stored(stored)];
+        for level in 0..=u8::MAX {
+            segments = base.step(level, segments, Purpose::Digest)?;
+            match segments.as_slice() {
+                [] => break,
+                [Segment::List(pieces)] => {
+                    if let [Piece::One(entry)] = pieces.as_slice() {
+                        return Ok(entry.fingerprint());
+                    }
+                }
+                [Segment::Stored(stored)] => {
+                    if let Some(entry) = base.only_entry(level, &stored.from, &stored.to)? {
+                        return Ok(entry.fingerprint());
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(digest::empty())
+    }
+
+    /// Number of keys in `range`. O(Q log n); reads no more than two paths.
+    pub fn count(&self, range: &KeyRange) -> Result<u64, PageError> {
+        Ok(self.rank(&range.end())? - self.rank(&range.start())?)
+    }
+
+    /// Number of keys before `key`. O(Q log n).
+    pub fn rank(&self, key: &Key) -> Result<u64, PageError> {
+        self.root.as_ref().map_or(Ok(0), |root| cursor::rank(&self.source, root, key.as_bytes()))
+    }
+
+    /// The key with `rank` keys before it; `None` if there are not more. O(Q log n).
+    pub fn nth(&self, rank: u64) -> Result<Option<Key>, PageError> {
+        let Some(mut entry) = self.root.clone().filter(|root| rank < root.count()) else { return Ok(None) };
+        let mut rest = rank;
+        while let Some(node) = self.source.node(&entry)? {
+            match &node.body {
+                Body::Leaf(keys) => {
+                    let key = usize::try_from(rest).ok().and_then(|at| keys.get(at));
+                    return Ok(key.copied().map(Key::from_bytes));
+                }
+                Body::Inner(inner) => {
+                    let (index, before) = inner.find_rank(rest);
+                    rest -= before;
+                    entry = node.entry(index);
+                }
+            }
+        }
+        Ok(Some(Key::from_bytes(entry.first)))
+    }
+
+    /// The first key that is not before `key`; `None` if there is none. O(log n).
+    pub fn key_from(&self, key: &Key) -> Result<Option<Key>, PageError> {
+        let Some(root) = &self.root else { return Ok(None) };
+        let base = Base { source: &self.source, root };
+        Ok(base.first_from(0, key.as_bytes())?.map(Key::from_bytes))
+    }
+
+    /// The keys in `range`, in order. After an error the iterator ends.
+    pub fn keys(&self, range: &KeyRange) -> Keys {
+        Keys::new(&self.source, self.root.as_ref(), range)
+    }
+
+    /// Cuts `range` into at most `parts` consecutive spans that cover it, of about equal counts, cut at chunk boundaries
+    /// where such are near. At least two if `range` holds two keys and `parts` allows it.
+    ///
+    /// Every cut is the shortest prefix that separates the keys on its two sides, padded with zeros.
+    pub fn split(&self, range: &KeyRange, parts: usize) -> Result<Vec<Span>, PageError> {
+        self.spans(range, summary::equal_counts(self, range, parts)?)
+    }
+
+    /// Cuts `window` into at most `spans` consecutive spans that cover it: about half of them by age (finer the younger, at
+    /// multiples of 2^k minutes), the rest where the counts are largest, as [`split`](Self::split) cuts.
+    pub fn summary(&self, window: &KeyRange, spans: usize) -> Result<Vec<Span>, PageError> {
+        self.spans(window, summary::by_age_and_count(self, window, spans)?)
+    }
+
+    /// Every chunk of several entries, with the number of its entries: what a test compares with the definition.
+    #[doc(hidden)]
+    pub fn chunks(&self) -> Result<Vec<(PageId, usize, Fingerprint)>, PageError> {
+        let mut chunks = Vec::new();
+        let mut open: Vec<Entry> = self.root.iter().cloned().collect();
+        while let Some(entry) = open.pop() {
+            if let (Some(node), Some(page)) = (self.source.node(&entry)?, entry.page()) {
+                chunks.push((page, node.len(), entry.fingerprint()));
+                if node.level > 0 {
+                    open.extend((0..node.len()).map(|i| node.entry(i)));
+                }
+            }
+        }
+        chunks.sort_unstable_by_key(|(page, ..)| *page);
+        Ok(chunks)
+    }
+
+    fn spans(&self, range: &KeyRange, cuts: Vec<Key>) -> Result<Vec<Span>, PageError> {
+        let mut spans = Vec::with_capacity(cuts.len() + 1);
+        let mut start = range.start();
+        for end in cuts.into_iter().chain([range.end()]) {
+            if let Ok(range) = KeyRange::new(start, end) {
+                spans.push(Span { range, fingerprint: self.fingerprint(&range)? });
+            }
+            start = end;
+        }
+        Ok(spans)
+    }
+}

@@ -1,0 +1,134 @@
+//! Where summaries and splits are cut.
+use crate::{Key, KeyRange, PageError, Snapshot, node::Body};
+
+/// One minute in nanoseconds: the finest cut by age.
+const MINUTE: u64 = 60_000_000_000;
+
+/// Cuts of `range` into at most `parts` stretches of about equal counts.
+pub(crate) fn equal_counts(set: &Snapshot, range: &KeyRange, parts: usize) -> Result<Vec<Key>, PageError> {
+    let (low, high) = (set.rank(&range.start())?, set.rank(&range.end())?);
+    let mut cuts = Vec::new();
+    cut_equally(set, low, high, parts as u64, &mut cuts)?;
+    Ok(cuts)
+}
+
+/// Cuts of `window` into at most `spans` stretches: about half of the cuts by age, the others where the counts are largest.
+pub(crate) fn by_age_and_count(set: &Snapshot, window: &KeyRange, spans: usize) -> Result<Vec<Key>, PageError> {
+    let (low, high) = (set.rank(&window.start())?, set.rank(&window.end())?);
+    let mut cuts = Vec::new();
+    if low == high || spans < 2 {
+        return Ok(cuts);
+    }
+    let (Some(first), Some(last)) = (set.nth(low)?, set.nth(high - 1)?) else { return Ok(cuts) };
+    // Between cuts by age: [rank, key) of the bounds, without cuts that have nothing before or behind them.
+    let mut bounds = vec![(low, window.start())];
+    for time in dyadic_times(first.timestamp(), last.timestamp().saturating_add(1), spans / 2) {
+        let key = Key::at(time);
+        let rank = set.rank(&key)?;
+        if rank > bounds.last().map_or(low, |(rank, _)| *rank) && rank < high {
+            bounds.push((rank, key));
+        }
+    }
+    bounds.push((high, window.end()));
+    let counts: Vec<u64> = bounds.windows(2).map(|pair| pair[1].0 - pair[0].0).collect();
+    let largest = largest_count(&counts, spans as u64);
+    for pair in bounds.windows(2) {
+        let count = pair[1].0 - pair[0].0;
+        cut_equally(set, pair[0].0, pair[1].0, count.div_ceil(largest), &mut cuts)?;
+        cuts.push(pair[1].1);
+    }
+    cuts.pop();
+    Ok(cuts)
+}
+
+/// The smallest count such that stretches of these `counts`, cut into stretches of at most that count, are at most `spans`.
+fn largest_count(counts: &[u64], spans: u64) -> u64 {
+    let (mut low, mut high) = (1, counts.iter().copied().max().unwrap_or(1).max(1));
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if counts.iter().map(|count| count.div_ceil(middle)).sum::<u64>() <= spans {
+            high = middle;
+        } else {
+            low = middle + 1;
+        }
+    }
+    low
+}
+
+/// At most `most` times in `from..to`, ascending, multiples of 2^k minutes where k grows with the age: as many with each
+/// k as lets the smallest number of different k reach back to `from`.
+fn dyadic_times(from: u64, to: u64, most: usize) -> Vec<u64> {
+    let minutes = (to - from).div_ceil(MINUTE);
+    let most = most as u64;
+    let reaches = |kinds: &u32| (most / u64::from(*kinds)).max(1).saturating_mul((1 << kinds) - 1) >= minutes;
+    let kinds = (1..30).find(reaches).unwrap_or(30);
+    let each = (most / u64::from(kinds)).max(1);
+    let mut times = Vec::new();
+    let mut time = to;
+    'all: for k in 0..kinds {
+        let step = MINUTE << k;
+        for _ in 0..each {
+            time = time.saturating_sub(1) / step * step;
+            if time <= from || times.len() as u64 >= most {
+                break 'all;
+            }
+            times.push(time);
+        }
+    }
+    times.reverse();
+    times
+}
+
+/// Cuts the keys with ranks in `low..high` into `parts` stretches of about equal counts.
+fn cut_equally(set: &Snapshot, low: u64, high: u64, parts: u64, cuts: &mut Vec<Key>) -> Result<(), PageError> {
+    let count = high - low;
+    let parts = parts.min(count).max(1);
+    // Cuts move by less than half a part, so they stay in order and inside.
+    let slack = count / parts / 4;
+    for part in 1..parts {
+        let rank = low + scaled(count, part, parts);
+        cuts.push(cut_near(set, rank, slack)?);
+    }
+    Ok(())
+}
+
+/// `count` x `part` / `parts`, without overflow.
+fn scaled(count: u64, part: u64, parts: u64) -> u64 {
+    count / parts * part + count % parts * part / parts
+}
+
+/// A key with about `rank` keys before it, at most `slack` more or fewer: where the highest chunk starts that does so.
+fn cut_near(set: &Snapshot, rank: u64, slack: u64) -> Result<Key, PageError> {
+    let mut before = 0;
+    let mut entry = set.root.clone();
+    while let Some(node) = entry.as_ref().map_or(Ok(None), |entry| set.source.node(entry))? {
+        let Body::Inner(inner) = &node.body else { break };
+        let (index, more) = inner.find_rank(rank - before);
+        let child = node.entry(index);
+        let (start, end) = (before + more, before + more + child.count());
+        if start > 0 && rank - start <= slack && rank - start <= end - rank {
+            return cut_at(set, start);
+        }
+        if end - rank <= slack && end < set.len() {
+            return cut_at(set, end);
+        }
+        before = start;
+        entry = Some(child);
+    }
+    cut_at(set, rank)
+}
+
+/// The shortest bound that has `rank` keys before it.
+fn cut_at(set: &Snapshot, rank: u64) -> Result<Key, PageError> {
+    let (Some(before), Some(after)) = (set.nth(rank.saturating_sub(1))?, set.nth(rank)?) else { return Ok(Key::MAX) };
+    Ok(separator(&before, &after))
+}
+
+/// The shortest prefix of `after`, padded with zeros, that comes after `before`.
+fn separator(before: &Key, after: &Key) -> Key {
+    let common = before.as_bytes().iter().zip(after.as_bytes()).take_while(|(a, b)| a == b).count();
+    let mut bytes = [0; Key::LEN];
+    let len = (common + 1).min(Key::LEN);
+    bytes[..len].copy_from_slice(&after.as_bytes()[..len]);
+    Key::from_bytes(bytes)
+}
