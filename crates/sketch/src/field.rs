@@ -4,10 +4,8 @@
 //! x^32 + x^7 + x^3 + x^2 + 1. It is the sparsest irreducible polynomial of degree 32 with the lowest middle terms
 //! (Seroussi, HPL-98-135), and the one that minisketch uses. Addition is XOR.
 
-/// x^32 reduced: the modulus without its leading term.
-pub(crate) const FOLD_32: u32 = 0x8d;
-
-/// x^64 reduced, the square of [`FOLD_32`].
+/// x^64 reduced: the square of x^32 reduced, which is the modulus without its leading term.
+#[cfg_attr(not(any(target_arch = "x86_64", target_arch = "aarch64")), allow(dead_code))]
 pub(crate) const FOLD_64: u32 = 0x4051;
 
 /// The lower half.
@@ -101,6 +99,9 @@ mod tests {
 
     use super::*;
 
+    /// x^32 reduced.
+    const FOLD_32: u32 = 0x8d;
+
     /// The definition: shift and add, reducing at each step.
     fn mul_by_bits(a: u32, b: u32) -> u32 {
         (0..32).rev().fold(0, |product: u32, bit| {
@@ -119,6 +120,7 @@ mod tests {
         // polynomial below the modulus is coprime to it if it has an inverse.
         let frobenius = |times: u32| (0..times).fold(2, |v, _| mul_by_bits(v, v));
         assert_eq!(frobenius(32), 2);
+        assert_eq!(FOLD_64, mul_by_bits(FOLD_32, FOLD_32));
         let difference = frobenius(16) ^ 2;
         assert_eq!(mul_by_bits(difference, invert(difference, mul_by_bits)), 1);
     }
@@ -131,10 +133,8 @@ mod tests {
             if a != 0 {
                 prop_assert_eq!(mul_by_bits(a, invert(a, mul)), 1);
             }
-            let by_words = (0..4).rev().fold(0, |v: u32, word| {
-                let x_32 = FOLD_32;
-                mul_by_bits(v, x_32) ^ low32(low64(wide >> (32 * word)))
-            });
+            let by_words =
+                (0..4).rev().fold(0, |v, word| mul_by_bits(v, FOLD_32) ^ low32(low64(wide >> (32 * word))));
             prop_assert_eq!(reduce_wide(wide), by_words);
         }
     }

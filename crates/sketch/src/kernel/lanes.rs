@@ -8,7 +8,7 @@
 //! All is `inline(always)`, so that it takes on the target features of whoever calls it. For the same reason there are
 //! plain loops where iterators with closures would be shorter.
 
-use crate::field::{FOLD_32, FOLD_64, reduce_wide};
+use crate::field::{FOLD_64, reduce_wide};
 
 /// Vectors of one or more 128-bit lanes.
 pub(super) trait Lanes: Copy {
@@ -213,7 +213,7 @@ fn fold<L: Lanes>(l: L, a: L::Wide, fold_64: L::Wide) -> L::Wide {
 /// From 64 bits to 39.
 #[inline(always)]
 fn shorten<L: Lanes>(l: L, a: L::Wide) -> L::Wide {
-    l.add(l.under_32(a), l.mul(l.over_32(a), l.splat(FOLD_32)))
+    l.add(l.under_32(a), l.times_fold_32(l.over_32(a)))
 }
 
 /// Two vectors with 64 bits in each lower half, into one with 32 in each half and rubbish above them.
