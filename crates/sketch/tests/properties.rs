@@ -151,6 +151,31 @@ proptest! {
             prop_assert_eq!(Sketch::encode(sketch.capacity(), found), sketch);
         }
     }
+
+    #[test]
+    fn sums_of_a_made_up_locator_are_refused_or_true(
+        locator in vec(prop_oneof![3 => any::<u32>(), 1 => 0..4_u32], 1..10),
+        spare in 1_usize..4,
+    ) {
+        // What an attacker would send to have a locator factored that has no roots here: by Newton's identities, the sums
+        // over its roots wherever they lie. One polynomial of degree d in d! splits.
+        let capacity = locator.len() + spare;
+        let mut sums: Vec<u64> = Vec::new();
+        for power in 1..2 * capacity {
+            let own = locator.get(power - 1).filter(|_| power % 2 == 1).map_or(0, |&e| u64::from(e));
+            let earlier = locator.iter().zip(sums.iter().rev());
+            sums.push(earlier.fold(own, |sum, (&e, &s)| sum ^ GF_32.mul(u64::from(e), s)));
+        }
+        let odd: Vec<_> = sums.into_iter().step_by(2).map(|sum| u32::try_from(sum).unwrap()).collect();
+        let sketch = Sketch::from_syndromes(odd);
+        match sketch.decode(capacity) {
+            Ok(found) => {
+                prop_assert!(found.len() <= locator.len());
+                prop_assert_eq!(Sketch::encode(capacity, found), sketch);
+            }
+            Err(error) => prop_assert!(matches!(error, Undecodable::NoSet { .. }), "{:?}", error),
+        }
+    }
 }
 
 #[test]
