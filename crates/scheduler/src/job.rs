@@ -1,16 +1,17 @@
-use hearken_tree::{KeyRange, PageError, Snapshot};
+//! Index work: what the engine needs to know of a group's tree, computed away from it.
+mod answer;
+mod compare;
+mod gaps;
+mod plan;
+mod short;
+mod view;
+
+use hearken_tree::{KeyRange, PageError};
 use hearken_wire::{RangeWant, Salt, ShortFingerprint, Summary, Verdict, Want};
 
 use crate::Selection;
 
-/// One consistent state of a group's index.
-#[derive(Clone)]
-pub struct View {
-    /// What is kept: announced and served.
-    pub kept: Snapshot,
-    /// What is kept or refused: counts as held when asking. The same as `kept` where nothing is refused.
-    pub held: Snapshot,
-}
+pub use view::View;
 
 /// Index work that the engine asks for, to be run away from it on a [`View`].
 #[derive(Clone, Debug)]
@@ -22,6 +23,13 @@ pub enum Job {
         /// At most so many spans.
         spans: usize,
         /// Shortens the digests.
+        salt: Salt,
+    },
+    /// Fingerprint what is kept or refused in `range`: what a probe asks about.
+    Fingerprint {
+        /// The settled window.
+        range: KeyRange,
+        /// Shortens the digest.
         salt: Salt,
     },
     /// Compare somebody's spans, those of them that lie wholly inside `within`, with what is here.
@@ -39,8 +47,10 @@ pub enum Job {
     Plan {
         /// The request's fresh salt.
         salt: Salt,
-        /// What differs.
+        /// What differs, in order and without overlaps. How many keys are held here is counted anew.
         differences: Vec<Difference>,
+        /// Whether the one who is asked said that it differs there, rather than somebody unknown.
+        confirmed: bool,
     },
     /// Answer a neighbour's request.
     Answer {
@@ -48,6 +58,8 @@ pub enum Job {
         want: Want,
         /// What is held settled here.
         within: KeyRange,
+        /// Cost units that may be spent; beyond them ranges get [`Verdict::TooCostly`].
+        budget: u64,
     },
 }
 
@@ -81,6 +93,8 @@ pub enum JobResult {
         /// Its spans.
         summary: Summary,
     },
+    /// Of [`Job::Fingerprint`].
+    Fingerprint(ShortFingerprint),
     /// Of [`Job::Compare`].
     Compared(Compared),
     /// Of [`Job::Plan`].
@@ -91,6 +105,8 @@ pub enum JobResult {
         verdicts: Vec<Verdict>,
         /// What to stream after them.
         selection: Vec<Selection>,
+        /// Cost units that were spent.
+        cost: u64,
     },
 }
 
@@ -101,7 +117,25 @@ pub struct IndexFailed(#[from] pub PageError);
 
 impl Job {
     /// Does the work. Pure: the same view and job give the same result.
-    pub fn run(self, _view: &View) -> Result<JobResult, IndexFailed> {
-        unreachable!("interim")
+    ///
+    /// Costs a few range fingerprints, and for [`Job::Plan`] and [`Job::Answer`] reading the keys of the ranges that are
+    /// sketched or looked for gaps.
+    pub fn run(self, view: &View) -> Result<JobResult, IndexFailed> {
+        Ok(match self {
+            Job::Summarise { range, spans, salt } => {
+                let root = salt.shorten(&view.kept.fingerprint(&range)?);
+                JobResult::Summary { root, summary: view::salted(&salt, view.kept.summary(&range, spans)?) }
+            }
+            Job::Fingerprint { range, salt } => {
+                JobResult::Fingerprint(salt.shorten(&view.held.fingerprint(&range)?))
+            }
+            Job::Compare { salt, summary, root, within } => {
+                JobResult::Compared(compare::compare(view, &salt, &summary, root.as_ref(), &within)?)
+            }
+            Job::Plan { salt, differences, confirmed } => {
+                JobResult::Planned(plan::plan(view, salt, &differences, confirmed)?)
+            }
+            Job::Answer { want, within, budget } => answer::answer(view, &want, within, budget)?,
+        })
     }
 }

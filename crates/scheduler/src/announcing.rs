@@ -1,0 +1,60 @@
+//! Announcing: from the timer to the IHAVE.
+use std::fmt::Debug;
+
+use hearken_tree::GroupId;
+use hearken_wire::{Ihave, ShortFingerprint, Summary};
+
+use crate::{
+    Action, Engine, Job, metrics,
+    pending::{Announcement, Pending},
+    trickle::Fired,
+    window,
+};
+
+impl<P: Clone + Ord + Debug> Engine<P> {
+    pub(crate) fn tick_announcer(&mut self, id: GroupId) {
+        let now = self.ctx.now.monotonic;
+        let Some(group) = self.groups.get_mut(&id) else { return };
+        while self.ctx.config.announce && group.trickle.deadline() <= now {
+            match group.trickle.tick(&self.ctx.config, now, &mut self.ctx.rng) {
+                Some(Fired::Suppressed) => metrics::announcement("suppressed"),
+                Some(Fired::Announce) if !group.announcing && self.peers.connected_count() > 0 => {
+                    group.announcing = true;
+                    let spans = group.spans;
+                    return self.summarise(id, spans, false);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn summarise(&mut self, id: GroupId, spans: usize, again: bool) {
+        let Some(group) = self.groups.get(&id) else { return };
+        let window = window::settled(&self.ctx.config, &group.config, self.ctx.now.unix);
+        let salt = self.ctx.salt();
+        let job = Job::Summarise { range: window.keys(), spans, salt };
+        self.index(id, job, Pending::Announce(Announcement { window, salt, again }));
+    }
+
+    pub(crate) fn announce(
+        &mut self,
+        id: GroupId,
+        announcement: Announcement,
+        root: ShortFingerprint,
+        summary: Summary,
+    ) {
+        self.announcing(id, false);
+        let Some(group) = self.groups.get_mut(&id) else { return };
+        group.count = Some(root.count);
+        let Announcement { window, salt, .. } = announcement;
+        group.heard_before(salt, root);
+        metrics::announcement("sent");
+        self.ctx.emit(Action::Announce(Ihave { group: id, window, salt, root, summary }));
+    }
+
+    pub(crate) fn announcing(&mut self, id: GroupId, announcing: bool) {
+        if let Some(group) = self.groups.get_mut(&id) {
+            group.announcing = announcing;
+        }
+    }
+}

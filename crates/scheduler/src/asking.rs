@@ -1,0 +1,247 @@
+//! Asking: whom to ask for what differs, and the request that comes of it.
+use std::{collections::BTreeMap, fmt::Debug};
+
+use hearken_tree::{GroupId, KeyRange};
+use hearken_wire::{Frame, RangeWant, Salt, Want};
+use rand::seq::SliceRandom;
+
+use crate::{
+    Action, Difference, Engine, Job,
+    exchange::{Asked, Exchange, Purpose, weight},
+    metrics,
+    pending::{Pending, Plan},
+    pursuit::{Source, TaskId},
+    window,
+};
+
+/// A large gap is cut into so many batches for each peer that may be asked, so that a quick one gets more of them.
+const BATCHES_PER_PEER: usize = 4;
+
+impl<P: Clone + Ord + Debug> Engine<P> {
+    /// Hands the group's due tasks to peers that may be asked.
+    pub(crate) fn pursue(&mut self, id: GroupId) {
+        let now = self.ctx.now.monotonic;
+        let Some(group) = self.groups.get_mut(&id) else { return };
+        let due = group.pursuit.due(now);
+        if due.is_empty() {
+            return;
+        }
+        let mut free = self.free_peers(id);
+        if free.is_empty() || self.unadmitted >= self.ctx.config.limits.unadmitted_bytes {
+            return self.stall(id);
+        }
+        free.shuffle(&mut self.ctx.rng);
+        let (promised, open) = self.sort_by_source(id, due, &free);
+        for (peer, tasks) in promised {
+            free.retain(|other| *other != peer);
+            self.plan(id, peer, tasks);
+        }
+        for batch in self.batches(id, open, free.len()) {
+            if free.is_empty() {
+                break;
+            }
+            match free.iter().position(|peer| self.suits(id, peer, &batch)) {
+                Some(at) => {
+                    let peer = free.swap_remove(at);
+                    self.plan(id, peer, batch);
+                }
+                None => self.nobody_left(id, &batch),
+            }
+        }
+        self.stall(id);
+    }
+
+    /// Connected peers that have joined the group, behave, and are not being asked already.
+    fn free_peers(&self, id: GroupId) -> Vec<P> {
+        let usable = self.peers.usable(&id, self.ctx.now.monotonic);
+        usable.filter(|(_, peer)| !peer.occupied(&id)).map(|(name, _)| name.clone()).collect()
+    }
+
+    /// What a neighbour said of itself is asked of that neighbour, unless it is much and others can share in it. The rest
+    /// may be asked of anybody. A neighbour that is being asked already is waited for.
+    fn sort_by_source(&self, id: GroupId, due: Vec<TaskId>, free: &[P]) -> (BTreeMap<P, Vec<TaskId>>, Vec<TaskId>) {
+        let (mut promised, mut open) = (BTreeMap::<P, Vec<TaskId>>::new(), Vec::new());
+        let Some(group) = self.groups.get(&id) else { return (promised, open) };
+        let total: u64 = due.iter().filter_map(|task| group.pursuit.task(*task)).map(|task| task.claim()).sum();
+        let much = total > self.ctx.config.limits.share && free.len() > 1;
+        for id in due {
+            let Some(task) = group.pursuit.task(id) else { continue };
+            match &task.source {
+                Source::Peer(peer) if !much && !task.tried.contains(peer) && self.may_wait_for(group.config.id, peer) => {
+                    if free.contains(peer) {
+                        promised.entry(peer.clone()).or_default().push(id);
+                    }
+                }
+                _ => open.push(id),
+            }
+        }
+        (promised, open)
+    }
+
+    fn may_wait_for(&self, id: GroupId, peer: &P) -> bool {
+        self.peers.peer(peer).is_some_and(|peer| peer.usable(&id, self.ctx.now.monotonic))
+    }
+
+    /// Neighbouring tasks together, in batches of about equal claims, as many as pay.
+    fn batches(&self, id: GroupId, tasks: Vec<TaskId>, peers: usize) -> Vec<Vec<TaskId>> {
+        let Some(group) = self.groups.get(&id) else { return Vec::new() };
+        let claim = |task: &TaskId| group.pursuit.task(*task).map_or(0, |task| task.claim());
+        let total: u64 = tasks.iter().map(claim).sum();
+        let most = if peers > 1 { peers * BATCHES_PER_PEER } else { 1 };
+        let share = self.ctx.config.limits.share.max(total / most.max(1) as u64).max(1);
+        let mut batches: Vec<Vec<TaskId>> = Vec::new();
+        let mut filled = 0;
+        for task in tasks {
+            let claim = claim(&task);
+            match batches.last_mut() {
+                Some(batch) if peers <= 1 || filled + claim <= share => batch.push(task),
+                _ => {
+                    batches.push(vec![task]);
+                    filled = 0;
+                }
+            }
+            filled += claim;
+        }
+        batches
+    }
+
+    /// Whether the peer may hold what the batch is about.
+    fn suits(&self, id: GroupId, peer: &P, batch: &[TaskId]) -> bool {
+        let (Some(group), Some(entry)) = (self.groups.get(&id), self.peers.peer(peer)) else { return false };
+        batch.iter().filter_map(|task| group.pursuit.task(*task)).any(|task| {
+            let promising = entry.promising(&id, &task.range, group.repairs, self.ctx.now.monotonic);
+            promising && !task.tried.contains(peer)
+        })
+    }
+
+    /// No free peer is worth asking: later, and then anybody.
+    fn nobody_left(&mut self, id: GroupId, batch: &[TaskId]) {
+        let now = self.ctx.now.monotonic;
+        let Some(group) = self.groups.get_mut(&id) else { return };
+        for task in batch {
+            if group.pursuit.unconfirmed(*task, None, now) {
+                group.pursuit.forget_tried(*task);
+            } else {
+                metrics::dropped();
+            }
+        }
+    }
+
+    fn stall(&mut self, id: GroupId) {
+        let now = self.ctx.now.monotonic;
+        if let Some(group) = self.groups.get_mut(&id) {
+            group.pursuit.stall(now);
+        }
+    }
+
+    /// Asks the index how to ask `peer` about these tasks.
+    fn plan(&mut self, id: GroupId, peer: P, tasks: Vec<TaskId>) {
+        let salt = self.ctx.salt();
+        let Some(group) = self.groups.get_mut(&id) else { return };
+        let found = || tasks.iter().filter_map(|task| group.pursuit.task(*task));
+        let differences: Vec<Difference> = found().map(|task| task.difference()).collect();
+        let confirmed = found().all(|task| task.source == Source::Peer(peer.clone()));
+        tasks.iter().for_each(|task| group.pursuit.begin(*task));
+        self.peers.occupy(&peer, id, true);
+        self.index(id, Job::Plan { salt, differences, confirmed }, Pending::Plan(Plan { peer, salt, tasks }));
+    }
+
+    /// The request is ready: sent in as many frames as it takes.
+    pub(crate) fn planned(&mut self, id: GroupId, plan: Plan<P>, ranges: Vec<RangeWant>) {
+        let Plan { peer, salt, tasks } = plan;
+        if !self.peers.connected(&peer) {
+            return self.not_planned(id, Plan { peer, salt, tasks });
+        }
+        let Some(group) = self.groups.get_mut(&id) else { return };
+        let mut left: Vec<(TaskId, KeyRange)> = Vec::new();
+        for task in tasks {
+            let Some(range) = group.pursuit.task(task).map(|task| task.range) else { continue };
+            if ranges.iter().any(|want| want.range.intersection(&range).is_some()) {
+                left.push((task, range));
+            } else {
+                // Nothing to fetch there.
+                group.pursuit.finish(task);
+            }
+        }
+        let requests = chunks(ranges, &left, self.ctx.config.limits.request_bytes);
+        if requests.is_empty() {
+            self.release(id, &peer);
+        }
+        for (ranges, tasks) in requests {
+            self.send_want(id, peer.clone(), Purpose::Fetch, salt, ranges, tasks);
+        }
+    }
+
+    pub(crate) fn not_planned(&mut self, id: GroupId, plan: Plan<P>) {
+        let now = self.ctx.now.monotonic;
+        if let Some(group) = self.groups.get_mut(&id) {
+            plan.tasks.iter().for_each(|task| group.pursuit.failed(*task, &plan.peer, now));
+        }
+        self.release(id, &plan.peer);
+    }
+
+    pub(crate) fn send_want(
+        &mut self,
+        id: GroupId,
+        peer: P,
+        purpose: Purpose,
+        salt: Salt,
+        ranges: Vec<RangeWant>,
+        tasks: Vec<TaskId>,
+    ) {
+        let Some(group) = self.groups.get(&id) else { return };
+        let request = self.ctx.request();
+        let deadline = self.request_deadline();
+        let mut exchange = Exchange::new(id, peer.clone(), purpose, salt, deadline);
+        exchange.asked = ranges.iter().map(Asked::of).collect();
+        exchange.tasks = tasks;
+        self.exchanges.insert(request, exchange);
+        metrics::request(purpose);
+        let holds = window::settled(&self.ctx.config, &group.config, self.ctx.now.unix);
+        let want = Want { request, group: id, salt, holds, ranges };
+        self.ctx.emit(Action::Send { to: peer, frame: Frame::Want(want) });
+    }
+
+    /// When a request is given up if nothing happens from now on.
+    pub(crate) fn request_deadline(&self) -> std::time::Duration {
+        self.ctx.now.monotonic + self.ctx.config.limits.request_timeout
+    }
+
+    /// The peer may be asked again, once nothing of this kind is under way with it.
+    pub(crate) fn release(&mut self, id: GroupId, peer: &P) {
+        let fetching = |e: &Exchange<P>| e.group == id && e.peer == *peer && e.purpose == Purpose::Fetch;
+        if !self.exchanges.values().any(fetching) {
+            self.peers.occupy(peer, id, false);
+        }
+        if let Some(group) = self.groups.get_mut(&id) {
+            group.pursuit.wake();
+        }
+    }
+}
+
+/// One request's ranges, and the tasks that they are about.
+type Request = (Vec<RangeWant>, Vec<TaskId>);
+
+/// Cuts a plan into requests of about `limit` bytes, never within a task.
+fn chunks(ranges: Vec<RangeWant>, tasks: &[(TaskId, KeyRange)], limit: usize) -> Vec<Request> {
+    let mut chunks: Vec<Request> = Vec::new();
+    let mut size = 0;
+    for want in ranges {
+        let about: Vec<TaskId> =
+            tasks.iter().filter(|(_, range)| range.intersection(&want.range).is_some()).map(|(id, _)| *id).collect();
+        let bytes = weight(&want);
+        match chunks.last_mut() {
+            Some((ranges, tasks)) if size + bytes <= limit || about.iter().any(|task| tasks.contains(task)) => {
+                ranges.push(want);
+                let new: Vec<TaskId> = about.into_iter().filter(|task| !tasks.contains(task)).collect();
+                tasks.extend(new);
+                size += bytes;
+            }
+            _ => {
+                chunks.push((vec![want], about));
+                size = bytes;
+            }
+        }
+    }
+    chunks
+}

@@ -1,0 +1,46 @@
+//! Token buckets: so much a second, with a burst.
+use std::time::Duration;
+
+/// A token bucket. Starts full.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bucket {
+    level: f64,
+    at: Duration,
+}
+
+/// What a bucket is filled with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rate {
+    /// Tokens a second.
+    pub(crate) per_second: f64,
+    /// Tokens at most.
+    pub(crate) burst: f64,
+}
+
+impl Bucket {
+    pub(crate) fn full(rate: Rate, now: Duration) -> Bucket {
+        Bucket { level: rate.burst, at: now }
+    }
+
+    /// What is in it now; negative while in debt.
+    pub(crate) fn level(&mut self, rate: Rate, now: Duration) -> f64 {
+        let elapsed = now.saturating_sub(self.at).as_secs_f64();
+        self.at = self.at.max(now);
+        self.level = (self.level + elapsed * rate.per_second).min(rate.burst);
+        self.level
+    }
+
+    /// Takes `tokens` if they are there.
+    pub(crate) fn take(&mut self, tokens: f64, rate: Rate, now: Duration) -> bool {
+        let enough = self.level(rate, now) >= tokens;
+        if enough {
+            self.level -= tokens;
+        }
+        enough
+    }
+
+    /// Takes what has been used already; may leave a debt.
+    pub(crate) fn charge(&mut self, tokens: f64) {
+        self.level -= tokens;
+    }
+}

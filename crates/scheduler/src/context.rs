@@ -1,0 +1,51 @@
+//! What every part of the engine needs: settings, time, randomness, and where actions go.
+use std::collections::VecDeque;
+
+use hearken_wire::{RequestId, Salt};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use crate::{Action, Config, Now, Ticket};
+
+pub(crate) struct Context<P> {
+    pub(crate) config: Config,
+    pub(crate) now: Now,
+    pub(crate) rng: ChaCha8Rng,
+    outbox: VecDeque<Action<P>>,
+    tickets: u64,
+    requests: u64,
+}
+
+impl<P> Context<P> {
+    pub(crate) fn new(config: Config, seed: u64, now: Now) -> Context<P> {
+        let rng = ChaCha8Rng::seed_from_u64(seed);
+        Context { config, now, rng, outbox: VecDeque::new(), tickets: 0, requests: 0 }
+    }
+
+    pub(crate) fn emit(&mut self, action: Action<P>) {
+        self.outbox.push_back(action);
+    }
+
+    pub(crate) fn next_action(&mut self) -> Option<Action<P>> {
+        self.outbox.pop_front()
+    }
+
+    pub(crate) fn ticket(&mut self) -> Ticket {
+        self.tickets += 1;
+        Ticket(self.tickets)
+    }
+
+    pub(crate) fn request(&mut self) -> RequestId {
+        self.requests += 1;
+        RequestId(self.requests)
+    }
+
+    /// Whether this node ever sent a request of this name.
+    pub(crate) fn issued(&self, request: RequestId) -> bool {
+        (1..=self.requests).contains(&request.0)
+    }
+
+    pub(crate) fn salt(&mut self) -> Salt {
+        Salt(self.rng.random())
+    }
+}

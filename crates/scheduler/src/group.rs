@@ -1,0 +1,90 @@
+//! A group's part of the engine's state.
+use std::{collections::VecDeque, time::Duration};
+
+use hearken_wire::{Salt, ShortFingerprint};
+
+use crate::{GroupConfig, context::Context, pursuit::Pursuit, trickle::Trickle};
+
+/// Announcements remembered, so that a replay is known as one.
+const HEARD: usize = 256;
+
+pub(crate) struct Group<P> {
+    pub(crate) config: GroupConfig,
+    pub(crate) trickle: Trickle,
+    pub(crate) pursuit: Pursuit<P>,
+    /// When the next periodic probe is due.
+    pub(crate) probe_at: Duration,
+    /// When the group counts as idle.
+    pub(crate) idle_at: Duration,
+    /// A probe has been sent since start.
+    pub(crate) booted: bool,
+    /// A probe is wanted and nobody could be asked yet.
+    pub(crate) wanted: Option<crate::Trigger>,
+    /// From when a neighbour that connects is probed again.
+    pub(crate) greet_at: Duration,
+    /// Batches that stored something: what was equal before may not be now.
+    pub(crate) repairs: u64,
+    /// An announcement is being made.
+    pub(crate) announcing: bool,
+    /// How many spans fit the budget, as far as known.
+    pub(crate) spans: usize,
+    /// Announcements being compared.
+    pub(crate) comparing: usize,
+    heard: VecDeque<(Salt, ShortFingerprint)>,
+    /// When a neighbour was last known to be equal, and up to which horizon.
+    pub(crate) equal: Option<(Duration, u64)>,
+    /// Messages in the window when it was last summarised.
+    pub(crate) count: Option<u64>,
+    /// Messages repaired since start.
+    pub(crate) repaired: u64,
+}
+
+impl<P: Clone + Ord> Group<P> {
+    pub(crate) fn new(config: GroupConfig, ctx: &mut Context<P>) -> Group<P> {
+        let now = ctx.now.monotonic;
+        let trickle = Trickle::new(&ctx.config, now, &mut ctx.rng);
+        let mut group = Group {
+            config,
+            trickle,
+            pursuit: Pursuit::new(),
+            probe_at: now,
+            idle_at: now + ctx.config.idle_trigger,
+            booted: false,
+            wanted: None,
+            greet_at: now,
+            repairs: 0,
+            announcing: false,
+            spans: ctx.config.summary_budget / 16,
+            comparing: 0,
+            heard: VecDeque::new(),
+            equal: None,
+            count: None,
+            repaired: 0,
+        };
+        group.schedule_probe(ctx);
+        group
+    }
+
+    /// The next periodic probe: once an interval, not in step with others.
+    pub(crate) fn schedule_probe(&mut self, ctx: &mut Context<P>) {
+        let around = rand::RngExt::random_range(&mut ctx.rng, 0.75..1.25);
+        self.probe_at = ctx.now.monotonic + self.trickle.interval().mul_f64(around);
+    }
+
+    /// Whether this announcement was heard before; remembers it.
+    pub(crate) fn heard_before(&mut self, salt: Salt, root: ShortFingerprint) -> bool {
+        if self.heard.contains(&(salt, root)) {
+            return true;
+        }
+        if self.heard.len() >= HEARD {
+            self.heard.pop_front();
+        }
+        self.heard.push_back((salt, root));
+        false
+    }
+
+    /// The difference is real: announce at the shortest interval for a while.
+    pub(crate) fn confirmed(&mut self, ctx: &mut Context<P>) {
+        self.trickle.reset(&ctx.config, ctx.now.monotonic, &mut ctx.rng);
+    }
+}

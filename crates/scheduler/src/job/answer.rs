@@ -1,0 +1,142 @@
+//! What a provider says to a request: a verdict for each range, and what to stream.
+//!
+//! **Progress.** A `Finer` verdict over a range with k >= 2 keys has at least two spans with fewer than k keys each; with
+//! k <= 1 it is one span that the requester can resolve at once (see `plan`). So every chain of `Finer` ends.
+use hearken_tree::{KeyRange, PageError};
+use hearken_wire::{Ask, RangeWant, ShortFingerprint, TinyFingerprint, Verdict, Want};
+
+use super::{JobResult, View, short, view::salted};
+use crate::Selection;
+
+/// Spans of a `Finer` verdict at most. 16 spans are about 200 bytes, and shrink a range in each exchange by 4 bits.
+const FINER_SPANS: usize = 16;
+/// Cost units of comparing a range by its digest: a few chunks are hashed.
+const COMPARE_COST: u64 = 2_000;
+
+struct Answerer<'a> {
+    view: &'a View,
+    want: &'a Want,
+    within: KeyRange,
+    budget: u64,
+    cost: u64,
+    selection: Vec<Selection>,
+}
+
+/// Answers each range of `want`.
+pub(super) fn answer(view: &View, want: &Want, within: KeyRange, budget: u64) -> Result<JobResult, PageError> {
+    let mut answerer = Answerer { view, want, within, budget, cost: 0, selection: Vec::new() };
+    let verdicts = want.ranges.iter().map(|range| answerer.verdict(range)).collect::<Result<Vec<_>, _>>()?;
+    Ok(JobResult::Answered { verdicts, selection: answerer.selection, cost: answerer.cost })
+}
+
+impl Answerer<'_> {
+    fn verdict(&mut self, asked: &RangeWant) -> Result<Verdict, PageError> {
+        let range = &asked.range;
+        if !self.within.covers(range) {
+            return self.partly_outside(asked);
+        }
+        match &asked.ask {
+            Ask::All => self.all(range),
+            Ask::Check(fingerprint) => self.check(range, fingerprint),
+            Ask::Sketch { fingerprint, syndromes } => self.sketch(range, fingerprint, syndromes),
+            Ask::Ids(ids) => self.ids(range, ids),
+        }
+    }
+
+    /// Unequal windows: a check is answered for the part that is settled here.
+    fn partly_outside(&mut self, asked: &RangeWant) -> Result<Verdict, PageError> {
+        match (&asked.ask, self.within.intersection(&asked.range)) {
+            (Ask::Check(_), Some(settled)) if self.afford(COMPARE_COST) => self.finer(&settled),
+            (Ask::Check(_), Some(_)) => Ok(Verdict::TooCostly),
+            _ => Ok(Verdict::Outside),
+        }
+    }
+
+    fn all(&mut self, range: &KeyRange) -> Result<Verdict, PageError> {
+        let count = self.view.kept.count(range)?;
+        if count > 0 {
+            self.selection.push(Selection::Range(*range));
+        }
+        Ok(Verdict::Deliver { count, lacks: Vec::new() })
+    }
+
+    fn check(&mut self, range: &KeyRange, theirs: &ShortFingerprint) -> Result<Verdict, PageError> {
+        if !self.afford(COMPARE_COST) {
+            return Ok(Verdict::TooCostly);
+        }
+        if self.view.equals(range, &self.want.salt, theirs.count, |ours| ours == theirs)? {
+            return Ok(Verdict::Equal);
+        }
+        self.finer(range)
+    }
+
+    fn sketch(
+        &mut self,
+        range: &KeyRange,
+        theirs: &TinyFingerprint,
+        syndromes: &[u32],
+    ) -> Result<Verdict, PageError> {
+        if !self.afford(COMPARE_COST) {
+            return Ok(Verdict::TooCostly);
+        }
+        if self.view.equals(range, &self.want.salt, theirs.count, |ours| ours.tiny() == *theirs)? {
+            return Ok(Verdict::Equal);
+        }
+        let count = self.view.kept.count(range)?;
+        if count.abs_diff(theirs.count) >= syndromes.len() as u64 {
+            return self.finer(range);
+        }
+        if !self.afford(hearken_sketch::work(usize::try_from(count).unwrap_or(usize::MAX), syndromes.len())) {
+            return Ok(Verdict::TooCostly);
+        }
+        match short::decode(&self.view.kept, range, self.want.salt, syndromes)? {
+            Some(decoded) if i128::from(decoded.balance) == i128::from(count) - i128::from(theirs.count) => {
+                let lacks = self.without_refused(range, decoded.lacks)?;
+                self.deliver(decoded.found, lacks)
+            }
+            _ => self.finer(range),
+        }
+    }
+
+    fn ids(&mut self, range: &KeyRange, ids: &[u32]) -> Result<Verdict, PageError> {
+        let count = self.view.kept.count(range)?;
+        if !self.afford(hearken_sketch::encode_work(usize::try_from(count).unwrap_or(usize::MAX), 1)) {
+            return Ok(Verdict::TooCostly);
+        }
+        let found = short::find(&self.view.kept, range, self.want.salt, ids)?;
+        self.deliver(found, Vec::new())
+    }
+
+    fn deliver(&mut self, found: Vec<hearken_tree::Key>, lacks: Vec<u32>) -> Result<Verdict, PageError> {
+        let count = found.len() as u64;
+        if count > 0 {
+            self.selection.push(Selection::Keys(found));
+        }
+        Ok(Verdict::Deliver { count, lacks })
+    }
+
+    fn finer(&self, range: &KeyRange) -> Result<Verdict, PageError> {
+        Ok(Verdict::Finer(salted(&self.want.salt, self.view.kept.split(range, FINER_SPANS)?)))
+    }
+
+    /// What is refused here is not lacked.
+    fn without_refused(&self, range: &KeyRange, lacks: Vec<u32>) -> Result<Vec<u32>, PageError> {
+        if lacks.is_empty() || !self.view.refuses() {
+            return Ok(lacks);
+        }
+        let held = short::find(&self.view.held, range, self.want.salt, &lacks)?;
+        let short = hearken_sketch::ShortIds::new(self.want.salt.0);
+        let mut held: Vec<u32> = held.iter().map(|key| short.of(&key.id().0).get()).collect();
+        held.sort_unstable();
+        Ok(lacks.into_iter().filter(|id| held.binary_search(id).is_err()).collect())
+    }
+
+    fn afford(&mut self, cost: u64) -> bool {
+        let total = self.cost.saturating_add(cost);
+        let affordable = total <= self.budget;
+        if affordable {
+            self.cost = total;
+        }
+        affordable
+    }
+}

@@ -1,0 +1,31 @@
+use hearken_tree::{KeyRange, PageError};
+use hearken_wire::{Salt, ShortFingerprint, Summary};
+
+use super::{Compared, Difference, View};
+
+/// Compares somebody's spans with what is here: the root first, which settles most cases at once.
+pub(super) fn compare(
+    view: &View,
+    salt: &Salt,
+    summary: &Summary,
+    root: Option<&ShortFingerprint>,
+    within: &KeyRange,
+) -> Result<Compared, PageError> {
+    let mut compared = Compared::default();
+    if let (Some(root), Some(range)) = (root, summary.range())
+        && within.covers(&range)
+        && view.equals(&range, salt, root.count, |ours| ours == root)?
+    {
+        compared.spans = summary.spans().len();
+        return Ok(compared);
+    }
+    for span in summary.spans().iter().filter(|span| within.covers(&span.range)) {
+        compared.spans += 1;
+        let theirs = span.fingerprint;
+        if !view.equals(&span.range, salt, theirs.count, |ours| *ours == theirs)? {
+            let ours = view.held.count(&span.range)?;
+            compared.differences.push(Difference { range: span.range, theirs: theirs.count, ours });
+        }
+    }
+    Ok(compared)
+}

@@ -1,0 +1,116 @@
+//! Holes in what is held here, told from ordinary silence.
+use hearken_tree::{Key, KeyRange, PageError, Snapshot};
+
+/// Holes looked for in one range.
+const MAX_GAPS: usize = 8;
+/// A gap counts only from so many times the longest silence that chance would leave between that many messages.
+const BEYOND_CHANCE: f64 = 3.0;
+/// How far expected and missing messages may lie apart: traffic is not even.
+const TOLERANCE: f64 = 4.0;
+
+/// A stretch without own keys.
+struct Gap {
+    range: KeyRange,
+    length: f64,
+}
+
+/// The gaps in `held` that explain why `missing` keys of `range` are missing; empty if none do.
+///
+/// `beside_empty`: the range next to this one, on its (left, right), is empty here and not there, which makes a gap that
+/// goes on into it likely. Reads every key of the range.
+pub(super) fn find(
+    held: &Snapshot,
+    range: &KeyRange,
+    missing: u64,
+    beside_empty: (bool, bool),
+) -> Result<Vec<KeyRange>, PageError> {
+    let (gaps, keys) = longest(held, range)?;
+    let edge = |gap: &Gap| {
+        (beside_empty.0 && gap.range.start() == range.start()) || (beside_empty.1 && gap.range.end() == range.end())
+    };
+    let (missing, keys, whole) = (as_f64(missing), as_f64(keys), length(range));
+    for take in 1..=gaps.len() {
+        let chosen = gaps.get(..take).unwrap_or_default();
+        let empty: f64 = chosen.iter().map(|gap| gap.length).sum();
+        let density = keys / (whole - empty);
+        let expected = density * empty;
+        let beyond_chance = |gap: &Gap| edge(gap) || gap.length * density >= BEYOND_CHANCE * keys.max(2.0).ln();
+        if expected * TOLERANCE >= missing && expected <= missing * TOLERANCE && chosen.iter().all(beyond_chance) {
+            let mut ranges: Vec<KeyRange> = chosen.iter().map(|gap| gap.range).collect();
+            ranges.sort_unstable();
+            return Ok(ranges);
+        }
+    }
+    Ok(Vec::new())
+}
+
+/// Every stretch of `range` between own keys, in order.
+pub(super) fn all(held: &Snapshot, range: &KeyRange) -> Result<Vec<KeyRange>, PageError> {
+    let mut gaps = Vec::new();
+    each(held, range, |gap| gaps.push(gap))?;
+    Ok(gaps)
+}
+
+/// The longest gaps, longest first, and the number of keys.
+fn longest(held: &Snapshot, range: &KeyRange) -> Result<(Vec<Gap>, u64), PageError> {
+    let mut gaps: Vec<Gap> = Vec::with_capacity(MAX_GAPS + 1);
+    let keys = each(held, range, |range| {
+        let gap = Gap { range, length: length(&range) };
+        if gaps.len() < MAX_GAPS || gaps.last().is_some_and(|last| last.length < gap.length) {
+            let at = gaps.partition_point(|other| other.length >= gap.length);
+            gaps.insert(at, gap);
+            gaps.truncate(MAX_GAPS);
+        }
+    })?;
+    Ok((gaps, keys))
+}
+
+fn each(held: &Snapshot, range: &KeyRange, mut gap: impl FnMut(KeyRange)) -> Result<u64, PageError> {
+    let mut start = range.start();
+    let mut keys = 0;
+    for key in held.keys(range) {
+        let key = key?;
+        keys += 1;
+        between(start, before(&key)).into_iter().for_each(&mut gap);
+        start = after(&key);
+    }
+    between(start, range.end()).into_iter().for_each(gap);
+    Ok(keys)
+}
+
+fn between(start: Key, end: Key) -> Option<KeyRange> {
+    KeyRange::new(start, end).ok().filter(|range| !range.is_empty())
+}
+
+/// Bytes of a key that bounds of gaps keep: timestamp and 4 bytes of the id. What shares them with a key held here is not
+/// asked for now; the next comparison shows it.
+const BOUND_LEN: usize = 12;
+
+/// The last short bound that is not after `key`.
+fn before(key: &Key) -> Key {
+    let mut bytes = [0; Key::LEN];
+    bytes[..BOUND_LEN].copy_from_slice(&key.as_bytes()[..BOUND_LEN]);
+    Key::from_bytes(bytes)
+}
+
+/// The first short bound after `key`.
+fn after(key: &Key) -> Key {
+    let mut bytes = *before(key).as_bytes();
+    for byte in bytes[..BOUND_LEN].iter_mut().rev() {
+        let (next, overflow) = byte.overflowing_add(1);
+        *byte = next;
+        if !overflow {
+            return Key::from_bytes(bytes);
+        }
+    }
+    Key::MAX
+}
+
+fn length(range: &KeyRange) -> f64 {
+    as_f64(range.end().timestamp().saturating_sub(range.start().timestamp()))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "estimates")]
+fn as_f64(number: u64) -> f64 {
+    number as f64
+}

@@ -1,0 +1,190 @@
+//! From differences to a request: for each range the cheapest question that settles it.
+//!
+//! **Termination.** Each difference ends in one of: nothing to fetch; `All`, which settles it; `Sketch`, which settles it or
+//! is answered by finer spans; `Check`, answered by `Equal` or finer spans. Finer spans of a range hold strictly fewer of
+//! the provider's keys each, down to one (see `answer`). At one key there, the range is settled here: if nothing is held,
+//! by `All`; if up to [`MAX_SKETCH`] keys are held, by a sketch with room for every key of both sides, which decodes but
+//! for a collision of short ids, gone under the next salt; if more are held, it is left to the other side, whose turn it is
+//! to ask. So a pursuit ends after at most log2(keys there) exchanges, whatever the estimates below are worth.
+use hearken_tree::{KeyRange, PageError};
+use hearken_wire::{Ask, RangeWant, Salt};
+
+use super::{Difference, View, gaps, short};
+
+/// Differences up to which one sketch is used; decoding costs the square.
+const MAX_SKETCH: u64 = 64;
+/// Differences aimed at in each part of a range that is cut.
+const PER_PART: u64 = 48;
+/// Parts that a range is cut into at most; a check narrows down what would need more.
+const MAX_PARTS: u64 = 512;
+/// Missing keys from which holes are looked for: below, a sketch is as cheap.
+const MIN_GAP: u64 = 24;
+/// A gap between two own keys costs about so many differences' worth of bytes to ask for.
+const GAP_COST: u64 = 4;
+
+struct Planner<'a> {
+    view: &'a View,
+    salt: Salt,
+    confirmed: bool,
+    /// Differences per range that go both ways, by how the counts scatter.
+    two_way: u64,
+    wants: Vec<RangeWant>,
+}
+
+/// The ranges to ask for, in order and without overlaps.
+pub(super) fn plan(
+    view: &View,
+    salt: Salt,
+    differences: &[Difference],
+    confirmed: bool,
+) -> Result<Vec<RangeWant>, PageError> {
+    let mut current = Vec::with_capacity(differences.len());
+    for difference in differences {
+        current.push(Difference { ours: view.held.count(&difference.range)?, ..*difference });
+    }
+    let mut planner = Planner { view, salt, confirmed, two_way: two_way(&current), wants: Vec::new() };
+    for (at, difference) in current.iter().enumerate() {
+        let left = at.checked_sub(1).and_then(|at| current.get(at));
+        let right = current.get(at + 1);
+        let beside_empty = (
+            left.is_some_and(|left| empty_here(left) && left.range.end() == difference.range.start()),
+            right.is_some_and(|right| empty_here(right) && right.range.start() == difference.range.end()),
+        );
+        planner.difference(difference, beside_empty)?;
+    }
+    Ok(merge(planner.wants))
+}
+
+impl Planner<'_> {
+    fn difference(&mut self, difference: &Difference, beside_empty: (bool, bool)) -> Result<(), PageError> {
+        let Difference { range, theirs, ours } = *difference;
+        if ours == 0 {
+            self.wants.push(RangeWant { range, ask: Ask::All });
+            return Ok(());
+        }
+        if theirs == 0 {
+            return Ok(());
+        }
+        if ours.saturating_sub(theirs) > MAX_SKETCH.max(theirs.saturating_mul(2)) {
+            // They lack far more than they can give. Who said so knows it by now and asks by itself.
+            return if self.confirmed { Ok(()) } else { self.check(range) };
+        }
+        let missing = theirs.saturating_sub(ours);
+        if missing >= MIN_GAP || (missing > 0 && (beside_empty.0 || beside_empty.1)) {
+            let found = gaps::find(&self.view.held, &range, missing, beside_empty)?;
+            if !found.is_empty() {
+                return self.gaps_and_rest(range, &found);
+            }
+        }
+        if missing / GAP_COST > ours {
+            let found = gaps::all(&self.view.held, &range)?;
+            self.wants.extend(found.into_iter().map(|range| RangeWant { range, ask: Ask::All }));
+            return Ok(());
+        }
+        self.sketches(difference)
+    }
+
+    /// Everything in the gaps, and a check that the rest is equal then.
+    fn gaps_and_rest(&mut self, range: KeyRange, gaps: &[KeyRange]) -> Result<(), PageError> {
+        let mut start = range.start();
+        for gap in gaps {
+            self.check_between(start, gap.start())?;
+            self.wants.push(RangeWant { range: *gap, ask: Ask::All });
+            start = gap.end();
+        }
+        self.check_between(start, range.end())
+    }
+
+    fn check_between(&mut self, start: hearken_tree::Key, end: hearken_tree::Key) -> Result<(), PageError> {
+        match KeyRange::new(start, end) {
+            Ok(range) if !range.is_empty() => self.check(range),
+            _ => Ok(()),
+        }
+    }
+
+    fn check(&mut self, range: KeyRange) -> Result<(), PageError> {
+        let ask = Ask::Check(self.salt.shorten(&self.view.held.fingerprint(&range)?));
+        self.wants.push(RangeWant { range, ask });
+        Ok(())
+    }
+
+    /// One sketch, or as many as keep each small.
+    fn sketches(&mut self, difference: &Difference) -> Result<(), PageError> {
+        let Difference { range, theirs, ours } = *difference;
+        let known = theirs.abs_diff(ours);
+        let expected = known.max(self.two_way).min(theirs.saturating_add(ours));
+        if expected <= MAX_SKETCH {
+            let margin = if expected > known { deviation(expected - known) } else { 0 };
+            return self.sketch(range, expected.saturating_add(margin).max(2));
+        }
+        let parts = expected.div_ceil(PER_PART);
+        if parts > MAX_PARTS {
+            return self.check(range);
+        }
+        for span in self.view.held.split(&range, usize::try_from(parts).unwrap_or(1))? {
+            let held = span.fingerprint.count;
+            if span.range.is_empty() {
+                continue;
+            }
+            if held == 0 {
+                self.wants.push(RangeWant { range: span.range, ask: Ask::All });
+                continue;
+            }
+            let share = u128::from(expected) * u128::from(held) / u128::from(ours);
+            let share = u64::try_from(share).unwrap_or(u64::MAX).min(2 * MAX_SKETCH);
+            self.sketch(span.range, share + deviation(share))?;
+        }
+        Ok(())
+    }
+
+    /// A sketch for so many differences: one more that parity may bring, and one sum to verify.
+    fn sketch(&mut self, range: KeyRange, differences: u64) -> Result<(), PageError> {
+        let capacity = usize::try_from(differences.saturating_add(2)).unwrap_or(usize::MAX);
+        let fingerprint = self.salt.shorten(&self.view.held.fingerprint(&range)?).tiny();
+        let syndromes = short::encode(&self.view.held, &range, self.salt, capacity)?;
+        self.wants.push(RangeWant { range, ask: Ask::Sketch { fingerprint, syndromes } });
+        Ok(())
+    }
+}
+
+fn empty_here(difference: &Difference) -> bool {
+    difference.ours == 0 && difference.theirs > 0
+}
+
+/// Three and a half standard deviations of a Poisson count.
+fn deviation(expected: u64) -> u64 {
+    (expected.saturating_mul(49) / 4).isqrt() + 1
+}
+
+/// Where some ranges have more here and some more there, messages are missing on both sides, and the counts hide most of
+/// it: if a and b messages of a range are missing at random, its count difference has the variance a + b.
+fn two_way(differences: &[Difference]) -> u64 {
+    let both: Vec<&Difference> = differences.iter().filter(|d| d.ours > 0 && d.theirs > 0).collect();
+    let more = both.iter().filter(|d| d.theirs > d.ours).count();
+    let fewer = both.iter().filter(|d| d.theirs < d.ours).count();
+    let level = both.len() - more - fewer;
+    if (more.min(fewer) + level) * 8 < both.len() || both.len() < 2 {
+        return 0;
+    }
+    let mut sizes: Vec<u64> = both.iter().map(|d| d.theirs.abs_diff(d.ours)).collect();
+    sizes.sort_unstable();
+    let median = sizes.get(sizes.len() / 2).copied().unwrap_or(0);
+    // The median of a normal distribution's absolute value is 0.6745 standard deviations; 1 / 0.6745^2 = 2.2.
+    median.saturating_mul(median).saturating_mul(11) / 5
+}
+
+/// Neighbouring `All` ranges in one.
+fn merge(wants: Vec<RangeWant>) -> Vec<RangeWant> {
+    let mut merged: Vec<RangeWant> = Vec::with_capacity(wants.len());
+    for want in wants {
+        match merged.last_mut() {
+            Some(last) if last.ask == Ask::All && want.ask == Ask::All && last.range.end() == want.range.start() => {
+                if let Ok(range) = KeyRange::new(last.range.start(), want.range.end()) {
+                    last.range = range;
+                }
+            }
+            _ => merged.push(want),
+        }
+    }
+    merged
+}

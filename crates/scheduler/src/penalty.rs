@@ -1,0 +1,93 @@
+//! What a peer's behaviour costs it.
+use std::time::Duration;
+
+use crate::{Limits, Offence};
+
+/// Points from which a peer is muted.
+const MUTE_AT: u32 = 8;
+/// One point is forgiven each so long.
+const FORGIVE: Duration = Duration::from_secs(120);
+/// First rest after something failed that nobody need be blamed for; doubles each time.
+const FIRST_REST: Duration = Duration::from_secs(1);
+/// Longest rest.
+const LONGEST_REST: Duration = Duration::from_secs(60);
+
+/// A peer's record.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Penalty {
+    points: u32,
+    since: Duration,
+    failures: u32,
+    rest_until: Duration,
+    muted_until: Duration,
+}
+
+impl Penalty {
+    /// Counts an offence; true if it mutes the peer.
+    pub(crate) fn offend(&mut self, offence: Offence, limits: &Limits, now: Duration) -> bool {
+        self.forgive(now);
+        self.points += weight(offence);
+        self.fail(now);
+        let muted = self.points >= MUTE_AT;
+        if muted {
+            self.points = 0;
+            self.muted_until = now + limits.mute;
+        }
+        muted
+    }
+
+    /// Something failed: leave the peer alone for a while.
+    pub(crate) fn fail(&mut self, now: Duration) {
+        let rest = FIRST_REST.saturating_mul(1 << self.failures.min(6)).min(LONGEST_REST);
+        self.failures = self.failures.saturating_add(1);
+        self.rest_until = self.rest_until.max(now + rest);
+    }
+
+    /// Something went well.
+    pub(crate) fn succeed(&mut self) {
+        self.failures = 0;
+    }
+
+    pub(crate) fn muted(&self, now: Duration) -> bool {
+        now < self.muted_until
+    }
+
+    /// Whether the peer may be asked.
+    pub(crate) fn may_ask(&self, now: Duration) -> bool {
+        !self.muted(now) && now >= self.rest_until
+    }
+
+    /// When the mute ends, if it is on.
+    pub(crate) fn muted_until(&self, now: Duration) -> Option<Duration> {
+        self.muted(now).then_some(self.muted_until)
+    }
+
+    pub(crate) fn points(&self) -> u32 {
+        self.points
+    }
+
+    /// Nothing left worth remembering.
+    pub(crate) fn clean(&self, now: Duration) -> bool {
+        self.points == 0 && !self.muted(now)
+    }
+
+    fn forgive(&mut self, now: Duration) {
+        let forgiven = now.saturating_sub(self.since).as_secs() / FORGIVE.as_secs();
+        if forgiven > 0 {
+            self.points = self.points.saturating_sub(u32::try_from(forgiven).unwrap_or(u32::MAX));
+            self.since = now;
+        }
+        if self.points == 0 {
+            self.since = now;
+        }
+    }
+}
+
+/// What cannot happen to an honest peer weighs most.
+fn weight(offence: Offence) -> u32 {
+    match offence {
+        Offence::Garbage | Offence::Nonsense | Offence::Unasked => 4,
+        Offence::BrokenPromise => 3,
+        Offence::Flood => 1,
+    }
+}

@@ -1,0 +1,83 @@
+//! What index work and admissions were asked for.
+use hearken_tree::KeyRange;
+use hearken_wire::{RequestId, Salt, Want, Window};
+
+use crate::{Trigger, pursuit::TaskId};
+
+/// What to do with the result of a [`Job`](crate::Job).
+pub(crate) enum Pending<P> {
+    /// Publish it.
+    Announce(Announcement),
+    /// Ask a peer whether it has the same.
+    Probe(Probe<P>),
+    /// An announcement was compared.
+    Heard { window: Window },
+    /// A neighbour's spans were compared.
+    Finer(Finer<P>),
+    /// Send a request.
+    Plan(Plan<P>),
+    /// Send an answer.
+    Answer(Asker<P>),
+}
+
+pub(crate) struct Announcement {
+    pub(crate) window: Window,
+    pub(crate) salt: Salt,
+    /// Already cut down once to fit the budget.
+    pub(crate) again: bool,
+}
+
+pub(crate) struct Probe<P> {
+    pub(crate) peer: P,
+    pub(crate) trigger: Trigger,
+    pub(crate) range: KeyRange,
+    pub(crate) salt: Salt,
+    /// What this probe is to narrow down.
+    pub(crate) task: Option<TaskId>,
+}
+
+pub(crate) struct Finer<P> {
+    pub(crate) peer: P,
+    pub(crate) task: Option<TaskId>,
+    /// What was asked, if it was a probe.
+    pub(crate) probed: Option<KeyRange>,
+}
+
+pub(crate) struct Plan<P> {
+    pub(crate) peer: P,
+    pub(crate) salt: Salt,
+    pub(crate) tasks: Vec<TaskId>,
+}
+
+pub(crate) struct Asker<P> {
+    pub(crate) peer: P,
+    pub(crate) want: WantHead,
+    pub(crate) holds: Window,
+}
+
+/// What is kept of a request while it is answered.
+pub(crate) struct WantHead {
+    pub(crate) request: RequestId,
+    pub(crate) salt: Salt,
+    /// The ranges with the counts that the requester said to hold there, if it did.
+    pub(crate) ranges: Vec<(KeyRange, Option<u64>)>,
+}
+
+impl WantHead {
+    pub(crate) fn of(want: &Want) -> WantHead {
+        use hearken_wire::Ask;
+        let count = |ask: &Ask| match ask {
+            Ask::Check(fingerprint) => Some(fingerprint.count),
+            Ask::Sketch { fingerprint, .. } => Some(fingerprint.count),
+            _ => None,
+        };
+        let ranges = want.ranges.iter().map(|want| (want.range, count(&want.ask))).collect();
+        WantHead { request: want.request, salt: want.salt, ranges }
+    }
+}
+
+/// Messages that are being stored.
+pub(crate) struct Admission {
+    pub(crate) request: RequestId,
+    pub(crate) bytes: usize,
+}

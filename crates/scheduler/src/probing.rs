@@ -1,0 +1,117 @@
+//! Probing: asking one neighbour whether it holds the same.
+use std::fmt::Debug;
+
+use hearken_tree::GroupId;
+use hearken_wire::{Ask, RangeWant, ShortFingerprint};
+use rand::seq::IteratorRandom;
+
+use crate::{
+    Engine, Job, Trigger,
+    exchange::Purpose,
+    metrics,
+    pending::{Pending, Probe},
+    pursuit::TaskId,
+    window,
+};
+
+impl<P: Clone + Ord + Debug> Engine<P> {
+    pub(crate) fn tick_probes(&mut self, id: GroupId) {
+        let now = self.ctx.now.monotonic;
+        let Some(group) = self.groups.get_mut(&id) else { return };
+        if self.ctx.config.probe && group.probe_at <= now {
+            group.schedule_probe(&mut self.ctx);
+            group.wanted.get_or_insert(Trigger::Periodic);
+        }
+        let idle_trigger = self.ctx.config.idle_trigger;
+        if !idle_trigger.is_zero() && group.idle_at <= now {
+            group.idle_at = now + idle_trigger;
+            group.wanted = Some(Trigger::Idle);
+        }
+        if let Some(trigger) = group.wanted
+            && let Some(peer) = self.random_peer(id)
+        {
+            self.probe_window(id, peer, trigger);
+        }
+    }
+
+    /// A probe as soon as somebody can be asked.
+    pub(crate) fn want_probe(&mut self, id: GroupId, trigger: Trigger) {
+        if let Some(group) = self.groups.get_mut(&id) {
+            group.wanted = Some(trigger);
+        }
+    }
+
+    /// A neighbour connected: the first after start is probed, and later ones at most one in each shortest interval.
+    pub(crate) fn greet(&mut self, peer: &P) {
+        let now = self.ctx.now.monotonic;
+        let config = &self.ctx.config;
+        let mut probes = Vec::new();
+        for (id, group) in &mut self.groups {
+            let (trigger, on) = if group.booted {
+                (Trigger::Reconnect, config.sync_on_reconnect)
+            } else {
+                (Trigger::Boot, config.sync_on_boot)
+            };
+            let usable = self.peers.peer(peer).is_some_and(|peer| peer.usable(id, now));
+            if on && usable && (!group.booted || group.greet_at <= now) {
+                group.booted = true;
+                group.greet_at = now + config.interval_min;
+                probes.push((*id, trigger));
+            }
+        }
+        for (id, trigger) in probes {
+            self.probe_window(id, peer.clone(), trigger);
+        }
+    }
+
+    /// Asks `peer` about the whole window.
+    pub(crate) fn probe_window(&mut self, id: GroupId, peer: P, trigger: Trigger) {
+        let Some(group) = self.groups.get_mut(&id) else { return };
+        group.wanted = None;
+        let range = window::settled(&self.ctx.config, &group.config, self.ctx.now.unix).keys();
+        if !range.is_empty() {
+            self.probe(id, peer, trigger, range, None);
+        }
+    }
+
+    /// Asks `peer` about a range. `task` holds the range meanwhile.
+    pub(crate) fn probe(
+        &mut self,
+        id: GroupId,
+        peer: P,
+        trigger: Trigger,
+        range: hearken_tree::KeyRange,
+        task: Option<TaskId>,
+    ) {
+        let salt = self.ctx.salt();
+        let probe = Probe { peer, trigger, range, salt, task };
+        self.index(id, Job::Fingerprint { range, salt }, Pending::Probe(probe));
+    }
+
+    pub(crate) fn send_probe(&mut self, id: GroupId, probe: Probe<P>, root: ShortFingerprint) {
+        let Probe { ref peer, trigger, range, salt, task } = probe;
+        if !self.peers.connected(peer) {
+            return self.probe_failed(id, probe);
+        }
+        if task.is_none()
+            && let Some(group) = self.groups.get_mut(&id)
+        {
+            group.count = Some(root.count);
+        }
+        metrics::probe(trigger);
+        let ranges = vec![RangeWant { range, ask: Ask::Check(root) }];
+        self.send_want(id, peer.clone(), Purpose::Probe(trigger), salt, ranges, task.into_iter().collect());
+    }
+
+    pub(crate) fn probe_failed(&mut self, id: GroupId, probe: Probe<P>) {
+        let now = self.ctx.now.monotonic;
+        if let (Some(group), Some(task)) = (self.groups.get_mut(&id), probe.task) {
+            group.pursuit.failed(task, &probe.peer, now);
+        }
+    }
+
+    fn random_peer(&mut self, id: GroupId) -> Option<P> {
+        let usable = self.peers.usable(&id, self.ctx.now.monotonic);
+        usable.map(|(name, _)| name).choose(&mut self.ctx.rng).cloned()
+    }
+}

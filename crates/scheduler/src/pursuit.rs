@@ -1,0 +1,199 @@
+//! What differs and is not settled yet: the ranges of a group that are waiting for a request or are in one.
+//!
+//! Ranges of tasks never overlap, so nothing is asked for twice at once.
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use hearken_tree::KeyRange;
+
+use crate::Difference;
+
+/// Tries of a difference that nobody confirms: at once, then after 1, 2, 4 and 8 seconds.
+const UNCONFIRMED_TRIES: u32 = 5;
+/// Times that a range is taken up again after a peer failed.
+const FAILED_TRIES: u32 = 12;
+/// After no peer could be asked, the next look.
+const STALL: Duration = Duration::from_secs(1);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct TaskId(u64);
+
+/// Who said that a range differs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Source<P> {
+    /// Somebody, over gossip.
+    Hint,
+    /// A neighbour, over its own stream.
+    Peer(P),
+}
+
+/// A range in which something differs.
+#[derive(Clone, Debug)]
+pub(crate) struct Task<P> {
+    pub(crate) range: KeyRange,
+    pub(crate) theirs: u64,
+    pub(crate) ours: u64,
+    pub(crate) source: Source<P>,
+    /// Peers that did not help.
+    pub(crate) tried: BTreeSet<P>,
+    unconfirmed: u32,
+    failed: u32,
+    /// When to ask; `None` while it is being asked.
+    not_before: Option<Duration>,
+}
+
+impl<P> Task<P> {
+    /// How many messages may be missing.
+    pub(crate) fn claim(&self) -> u64 {
+        self.theirs.saturating_sub(self.ours)
+    }
+
+    pub(crate) fn difference(&self) -> Difference {
+        Difference { range: self.range, theirs: self.theirs, ours: self.ours }
+    }
+}
+
+/// The tasks of a group.
+pub(crate) struct Pursuit<P> {
+    tasks: BTreeMap<TaskId, Task<P>>,
+    next: u64,
+    stalled_until: Duration,
+}
+
+impl<P: Clone + Ord> Pursuit<P> {
+    pub(crate) fn new() -> Pursuit<P> {
+        Pursuit { tasks: BTreeMap::new(), next: 0, stalled_until: Duration::ZERO }
+    }
+
+    pub(crate) fn task(&self, id: TaskId) -> Option<&Task<P>> {
+        self.tasks.get(&id)
+    }
+
+    pub(crate) fn tasks(&self) -> impl Iterator<Item = &Task<P>> {
+        self.tasks.values()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.tasks.len()
+    }
+
+    /// A new difference, to be asked about from `not_before`. Left out where its range is being asked about already; a
+    /// neighbour's word replaces rumours that wait.
+    pub(crate) fn add(&mut self, difference: Difference, source: Source<P>, not_before: Duration, limit: usize) -> bool {
+        if source != Source::Hint {
+            self.drop_waiting(&difference.range, |task| task.source == Source::Hint);
+        }
+        if self.tasks.len() >= limit || self.overlaps(&difference.range) {
+            return false;
+        }
+        self.insert(difference, source, Some(not_before));
+        true
+    }
+
+    /// A range that is being asked about from now on. The caller has made sure that nothing else covers it.
+    pub(crate) fn lock(&mut self, difference: Difference, source: Source<P>) -> TaskId {
+        self.insert(difference, source, None)
+    }
+
+    pub(crate) fn overlaps(&self, range: &KeyRange) -> bool {
+        self.tasks.values().any(|task| task.range.intersection(range).is_some())
+    }
+
+    /// Drops what waits in `range` and fits.
+    pub(crate) fn drop_waiting(&mut self, range: &KeyRange, fits: impl Fn(&Task<P>) -> bool) {
+        self.tasks.retain(|_, task| {
+            task.not_before.is_none() || task.range.intersection(range).is_none() || !fits(task)
+        });
+    }
+
+    /// The tasks whose time has come, in order of their ranges.
+    pub(crate) fn due(&self, now: Duration) -> Vec<TaskId> {
+        if now < self.stalled_until {
+            return Vec::new();
+        }
+        let due = self.tasks.iter().filter(|(_, task)| task.not_before.is_some_and(|at| at <= now));
+        let mut due: Vec<(KeyRange, TaskId)> = due.map(|(id, task)| (task.range, *id)).collect();
+        due.sort_unstable();
+        due.into_iter().map(|(_, id)| id).collect()
+    }
+
+    /// When the next task is due.
+    pub(crate) fn deadline(&self) -> Option<Duration> {
+        let first = self.tasks.values().filter_map(|task| task.not_before).min()?;
+        Some(first.max(self.stalled_until))
+    }
+
+    /// Nobody can be asked at the moment.
+    pub(crate) fn stall(&mut self, now: Duration) {
+        self.stalled_until = now + STALL;
+    }
+
+    /// Somebody may be asked again.
+    pub(crate) fn wake(&mut self) {
+        self.stalled_until = Duration::ZERO;
+    }
+
+    /// The task is being asked about.
+    pub(crate) fn begin(&mut self, id: TaskId) {
+        if let Some(task) = self.tasks.get_mut(&id) {
+            task.not_before = None;
+        }
+    }
+
+    /// Settled, or given up.
+    pub(crate) fn finish(&mut self, id: TaskId) -> Option<Task<P>> {
+        self.tasks.remove(&id)
+    }
+
+    /// The peer holds nothing that is missing here, or nobody could be asked: try elsewhere, later each time. False if that
+    /// was the last time.
+    pub(crate) fn unconfirmed(&mut self, id: TaskId, peer: Option<&P>, now: Duration) -> bool {
+        let Some(task) = self.tasks.get_mut(&id) else { return false };
+        task.tried.extend(peer.cloned());
+        task.unconfirmed += 1;
+        let again = task.unconfirmed < UNCONFIRMED_TRIES && task.claim() > 0;
+        task.not_before = Some(now + Duration::from_secs(1 << (task.unconfirmed - 1).min(8)));
+        if !again {
+            self.tasks.remove(&id);
+        }
+        again
+    }
+
+    /// The peer failed, whatever it holds: try elsewhere at once.
+    pub(crate) fn failed(&mut self, id: TaskId, peer: &P, now: Duration) {
+        let Some(task) = self.tasks.get_mut(&id) else { return };
+        task.tried.insert(peer.clone());
+        task.failed += 1;
+        task.not_before = Some(now);
+        if task.failed >= FAILED_TRIES {
+            self.tasks.remove(&id);
+        }
+    }
+
+    /// A peer promised messages and did not bring them all: anybody may be asked for the rest. `theirs`: how many keys the
+    /// peer has there.
+    pub(crate) fn reopen(&mut self, id: TaskId, theirs: u64, peer: &P, now: Duration) {
+        if let Some(task) = self.tasks.get_mut(&id) {
+            (task.theirs, task.ours, task.source) = (theirs, 0, Source::Hint);
+        }
+        self.failed(id, peer, now);
+    }
+
+    /// All peers were tried: any may be tried again.
+    pub(crate) fn forget_tried(&mut self, id: TaskId) {
+        if let Some(task) = self.tasks.get_mut(&id) {
+            task.tried.clear();
+        }
+    }
+
+    fn insert(&mut self, difference: Difference, source: Source<P>, not_before: Option<Duration>) -> TaskId {
+        let id = TaskId(self.next);
+        self.next += 1;
+        let Difference { range, theirs, ours } = difference;
+        let (tried, unconfirmed, failed) = (BTreeSet::new(), 0, 0);
+        self.tasks.insert(id, Task { range, theirs, ours, source, tried, unconfirmed, failed, not_before });
+        id
+    }
+}

@@ -1,0 +1,84 @@
+//! The engine's state, for people.
+use std::{fmt::Debug, time::Duration};
+
+use hearken_tree::GroupId;
+use hearken_wire::Window;
+
+use crate::{Engine, window};
+
+/// How things stand with a group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupStatus {
+    /// Which group.
+    pub id: GroupId,
+    /// What is compared now.
+    pub window: Window,
+    /// Messages in the window when it was last announced or probed.
+    pub count: Option<u64>,
+    /// How long ago somebody was last known to hold the same.
+    pub equal_ago: Option<Duration>,
+    /// Age of the horizon up to which somebody held the same then: how stale this store may be at worst.
+    pub staleness: Option<Duration>,
+    /// Ranges being pursued.
+    pub differences: usize,
+    /// Messages that may be missing in them, by what others said.
+    pub missing: u64,
+    /// Messages repaired since start.
+    pub repaired: u64,
+    /// The current interval between announcements.
+    pub interval: Duration,
+}
+
+/// How things stand with a peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerStatus<P> {
+    /// Who.
+    pub peer: P,
+    /// Whether it is connected.
+    pub connected: bool,
+    /// Penalty points; 8 mute.
+    pub points: u32,
+    /// For how long it is still muted.
+    pub muted_for: Option<Duration>,
+    /// Requests to it under way.
+    pub asking: usize,
+    /// Requests of it being served.
+    pub serving: usize,
+    /// What it said to hold of each group.
+    pub groups: Vec<(GroupId, Option<Window>)>,
+}
+
+impl<P: Clone + Ord + Debug> Engine<P> {
+    /// How things stand with each group.
+    pub fn group_status(&self) -> impl Iterator<Item = GroupStatus> {
+        let now = self.ctx.now;
+        self.groups.iter().map(move |(id, group)| {
+            let since = |horizon: u64| Duration::from_nanos(now.unix.saturating_sub(horizon));
+            GroupStatus {
+                id: *id,
+                window: window::settled(&self.ctx.config, &group.config, now.unix),
+                count: group.count,
+                equal_ago: group.equal.map(|(at, _)| now.monotonic.saturating_sub(at)),
+                staleness: group.equal.map(|(_, horizon)| since(horizon)),
+                differences: group.pursuit.len(),
+                missing: group.pursuit.tasks().map(|task| task.claim()).fold(0, u64::saturating_add),
+                repaired: group.repaired,
+                interval: group.trickle.interval(),
+            }
+        })
+    }
+
+    /// How things stand with each peer that is connected or has something on record.
+    pub fn peer_status(&self) -> impl Iterator<Item = PeerStatus<P>> {
+        let now = self.ctx.now.monotonic;
+        self.peers.iter().map(move |(name, peer)| PeerStatus {
+            peer: name.clone(),
+            connected: peer.connected,
+            points: peer.penalty.points(),
+            muted_for: peer.penalty.muted_until(now).map(|until| until.saturating_sub(now)),
+            asking: self.exchanges.values().filter(|exchange| exchange.peer == *name).count(),
+            serving: self.serving.keys().filter(|(to, _)| to == name).count(),
+            groups: peer.groups.iter().map(|(id, standing)| (*id, standing.holds)).collect(),
+        })
+    }
+}
