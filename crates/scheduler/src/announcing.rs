@@ -43,13 +43,20 @@ impl<P: Clone + Ord + Debug> Engine<P> {
         root: ShortFingerprint,
         summary: Summary,
     ) {
-        self.announcing(id, false);
         let Some(group) = self.groups.get_mut(&id) else { return };
         group.count = Some(root.count);
-        let Announcement { window, salt, .. } = announcement;
+        let Announcement { window, salt, again } = announcement;
+        let ihave = Ihave { group: id, window, salt, root, summary };
+        let (size, budget) = (ihave.encode().map_or(usize::MAX, |bytes| bytes.len()), self.ctx.config.summary_budget);
+        if size > budget && !again {
+            // Spans come out larger than expected: as many as fit in any case, and a little fewer from now on.
+            group.spans = (group.spans * 7 / 8).max(1);
+            return self.summarise(id, hearken_wire::max_spans(budget).max(1), true);
+        }
+        group.announcing = false;
         group.heard_before(salt, root);
         metrics::announcement("sent");
-        self.ctx.emit(Action::Announce(Ihave { group: id, window, salt, root, summary }));
+        self.ctx.emit(Action::Announce(ihave));
     }
 
     pub(crate) fn announcing(&mut self, id: GroupId, announcing: bool) {

@@ -25,7 +25,7 @@ impl<P: Clone + Ord + Debug> Engine<P> {
             return self.abandon(request);
         }
         exchange.answered = true;
-        let (id, salt, purpose) = (exchange.group, exchange.salt, exchange.purpose);
+        let (id, salt, purpose, yielded) = (exchange.group, exchange.salt, exchange.purpose, exchange.yielded);
         let (asked, tasks) = (exchange.asked.clone(), std::mem::take(&mut exchange.tasks));
         exchange.deadline = deadline;
         if let Some(peer) = self.peers.peer_mut(from) {
@@ -46,6 +46,7 @@ impl<P: Clone + Ord + Debug> Engine<P> {
                     let theirs = asked.theirs(count, lacks.len() as u64);
                     deliveries.extend(task.map(|task| Delivery { task, range: asked.range, theirs }));
                 }
+                Verdict::Finer(_) if yielded => {}
                 Verdict::Finer(summary) => {
                     let probe = Probed { group: id, salt, range: asked.range, purpose };
                     self.narrow_down(probe, from, summary);
@@ -159,7 +160,7 @@ impl<P: Clone + Ord + Debug> Engine<P> {
 
     /// Narrow down first: a check costs them little.
     fn too_costly(&mut self, id: GroupId, from: &P, asked: &Asked) {
-        if asked.kind == Kind::Check {
+        if matches!(asked.kind, Kind::Check { .. }) {
             return self.rest(from);
         }
         let Some(group) = self.groups.get_mut(&id) else { return };
@@ -251,6 +252,9 @@ impl<P: Clone + Ord + Debug> Engine<P> {
             self.offend(from, Offence::Nonsense);
             return self.abandon(request);
         }
+        if exchange.over {
+            return;
+        }
         exchange.over = true;
         if exchange.received < exchange.promised {
             exchange.incomplete = true;
@@ -341,17 +345,20 @@ impl<P: Clone + Ord + Debug> Engine<P> {
         let Exchange { group: id, peer, purpose, tasks, deliveries, incomplete, .. } = exchange;
         if let Some(group) = self.groups.get_mut(&id) {
             for task in tasks {
-                match purpose {
-                    Purpose::Fetch => group.pursuit.failed(task, &peer, now),
-                    _ => drop(group.pursuit.finish(task)),
+                if purpose == Purpose::Fetch {
+                    group.pursuit.failed(task, &peer, now);
+                } else {
+                    group.pursuit.finish(task);
                 }
             }
             for Delivery { task, theirs, .. } in deliveries {
-                match purpose {
-                    Purpose::Fetch if incomplete => group.pursuit.reopen(task, theirs, &peer, now),
+                if purpose != Purpose::Fetch {
+                    group.pursuit.finish(task);
+                } else if incomplete {
+                    group.pursuit.reopen(task, theirs, &peer, now);
+                } else {
                     // Where more had been announced than this peer had, others may have it.
-                    Purpose::Fetch => drop(group.pursuit.unconfirmed(task, Some(&peer), now)),
-                    _ => drop(group.pursuit.finish(task)),
+                    group.pursuit.unconfirmed(task, Some(&peer), now);
                 }
             }
         }

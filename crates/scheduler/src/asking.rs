@@ -16,6 +16,8 @@ use crate::{
 
 /// A large gap is cut into so many batches for each peer that may be asked, so that a quick one gets more of them.
 const BATCHES_PER_PEER: usize = 4;
+/// Ranges in a request from which further tasks go into another. One task has at most 1,025 ranges.
+const RANGES: usize = 2048;
 
 impl<P: Clone + Ord + Debug> Engine<P> {
     /// Hands the group's due tasks to peers that may be asked.
@@ -67,7 +69,9 @@ impl<P: Clone + Ord + Debug> Engine<P> {
         for id in due {
             let Some(task) = group.pursuit.task(id) else { continue };
             match &task.source {
-                Source::Peer(peer) if !much && !task.tried.contains(peer) && self.may_wait_for(group.config.id, peer) => {
+                Source::Peer(peer)
+                    if !much && !task.tried.contains(peer) && self.may_wait_for(group.config.id, peer) =>
+                {
                     if free.contains(peer) {
                         promised.entry(peer.clone()).or_default().push(id);
                     }
@@ -197,7 +201,9 @@ impl<P: Clone + Ord + Debug> Engine<P> {
         exchange.tasks = tasks;
         self.exchanges.insert(request, exchange);
         metrics::request(purpose);
-        let holds = window::settled(&self.ctx.config, &group.config, self.ctx.now.unix);
+        let mut holds = window::settled(&self.ctx.config, &group.config, self.ctx.now.unix);
+        // The window may have moved on since the ranges were made; none may start before it.
+        holds.from = ranges.first().map_or(holds.from, |want| want.range.start().timestamp().min(holds.from));
         let want = Want { request, group: id, salt, holds, ranges };
         self.ctx.emit(Action::Send { to: peer, frame: Frame::Want(want) });
     }
@@ -231,7 +237,10 @@ fn chunks(ranges: Vec<RangeWant>, tasks: &[(TaskId, KeyRange)], limit: usize) ->
             tasks.iter().filter(|(_, range)| range.intersection(&want.range).is_some()).map(|(id, _)| *id).collect();
         let bytes = weight(&want);
         match chunks.last_mut() {
-            Some((ranges, tasks)) if size + bytes <= limit || about.iter().any(|task| tasks.contains(task)) => {
+            Some((ranges, tasks))
+                if (size + bytes <= limit && ranges.len() < RANGES)
+                    || about.iter().any(|task| tasks.contains(task)) =>
+            {
                 ranges.push(want);
                 let new: Vec<TaskId> = about.into_iter().filter(|task| !tasks.contains(task)).collect();
                 tasks.extend(new);

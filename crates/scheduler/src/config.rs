@@ -77,7 +77,8 @@ pub struct Limits {
     pub tasks: usize,
     /// Messages in a range from which it pays to ask another peer at the same time. Default 512.
     pub share: u64,
-    /// Bytes of one request; more ranges go into further requests. Default 128 KiB.
+    /// Bytes of one request; more ranges go into further requests. Default 64 KiB; a single range
+    /// that differs much may take 128 KiB more, which together fits the protocol's 256 KiB.
     pub request_bytes: usize,
     /// Without progress for so long a request is given up and asked elsewhere. Default 10 s.
     #[serde(with = "humantime_serde")]
@@ -195,7 +196,7 @@ impl Default for Limits {
             hint_differences: 2048,
             tasks: 4096,
             share: 512,
-            request_bytes: 128 << 10,
+            request_bytes: 64 << 10,
             request_timeout: Duration::from_secs(10),
             unadmitted_bytes: 32 << 20,
             serving: 64,

@@ -91,7 +91,7 @@ impl<P: Clone + Ord + Debug> Engine<P> {
 
     /// When [`Event::Wake`] is due, in the monotone time of [`Now`]; `None` if nothing is planned.
     pub fn next_deadline(&self) -> Option<Duration> {
-        let groups = self.groups.iter().filter_map(|(_, group)| self.group_deadline(group));
+        let groups = self.groups.values().filter_map(|group| self.group_deadline(group));
         let requests = self.exchanges.values().filter(|exchange| exchange.admitting == 0).map(|e| e.deadline);
         groups.chain(requests).min()
     }
@@ -109,6 +109,7 @@ impl<P: Clone + Ord + Debug> Engine<P> {
             config.probe.then_some(group.probe_at),
             (!config.idle_trigger.is_zero()).then_some(group.idle_at),
             group.pursuit.deadline(),
+            group.suspects.values().map(|suspect| suspect.at).min(),
         ];
         timers.into_iter().flatten().min()
     }
@@ -143,6 +144,9 @@ impl<P: Clone + Ord + Debug> Engine<P> {
 
     fn on_disconnected(&mut self, peer: &P) {
         self.peers.disconnect(peer, self.ctx.now.monotonic);
+        for group in self.groups.values_mut() {
+            group.suspects.remove(peer);
+        }
         self.give_up_on(peer);
         self.stop_serving(peer);
     }

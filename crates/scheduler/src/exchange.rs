@@ -61,7 +61,7 @@ pub(crate) struct Asked {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     All,
-    Check,
+    Check { ours: u64 },
     Sketch { ours: u64, capacity: u64 },
     Ids(u64),
 }
@@ -85,6 +85,8 @@ pub(crate) struct Exchange<P> {
     pub(crate) asked: Vec<Asked>,
     pub(crate) tasks: Vec<TaskId>,
     pub(crate) answered: bool,
+    /// The peer probes this node at the same time, and is to go on from there.
+    pub(crate) yielded: bool,
     pub(crate) deliveries: Vec<Delivery>,
     pub(crate) promised: u64,
     pub(crate) received: u64,
@@ -108,6 +110,7 @@ impl<P> Exchange<P> {
             asked: Vec::new(),
             tasks: Vec::new(),
             answered: false,
+            yielded: false,
             deliveries: Vec::new(),
             promised: 0,
             received: 0,
@@ -136,7 +139,7 @@ impl Asked {
         let length = |ids: &Vec<u32>| ids.len() as u64;
         let kind = match &want.ask {
             Ask::All => Kind::All,
-            Ask::Check(_) => Kind::Check,
+            Ask::Check(fingerprint) => Kind::Check { ours: fingerprint.count },
             Ask::Sketch { fingerprint, syndromes } => {
                 Kind::Sketch { ours: fingerprint.count, capacity: length(syndromes) }
             }
@@ -156,9 +159,10 @@ impl Asked {
     /// Whether the verdict can be an answer to this.
     fn fits(&self, verdict: &Verdict) -> bool {
         match (verdict, self.kind) {
-            (Verdict::Outside | Verdict::TooCostly, _)
-            | (Verdict::Equal, Kind::Check | Kind::Sketch { .. }) => true,
-            (Verdict::Finer(summary), Kind::Check | Kind::Sketch { .. }) => self.narrows(summary),
+            (Verdict::Outside | Verdict::TooCostly, _) | (Verdict::Equal, Kind::Check { .. } | Kind::Sketch { .. }) => {
+                true
+            }
+            (Verdict::Finer(summary), Kind::Check { .. } | Kind::Sketch { .. }) => self.narrows(summary),
             (Verdict::Deliver { lacks, .. }, Kind::All | Kind::Ids(_)) => lacks.is_empty(),
             (Verdict::Deliver { lacks, .. }, Kind::Sketch { ours, capacity }) => {
                 let lacks = lacks.len() as u64;

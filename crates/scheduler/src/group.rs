@@ -1,5 +1,8 @@
 //! A group's part of the engine's state.
-use std::{collections::VecDeque, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
 
 use hearken_wire::{Salt, ShortFingerprint};
 
@@ -33,10 +36,21 @@ pub(crate) struct Group<P> {
     heard: VecDeque<(Salt, ShortFingerprint)>,
     /// When a neighbour was last known to be equal, and up to which horizon.
     pub(crate) equal: Option<(Duration, u64)>,
+    /// Peers that hold more than this node.
+    pub(crate) suspects: BTreeMap<P, Suspect>,
     /// Messages in the window when it was last summarised.
     pub(crate) count: Option<u64>,
     /// Messages repaired since start.
     pub(crate) repaired: u64,
+}
+
+/// A peer that holds more than this node, by what its probe said.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Suspect {
+    /// When to ask it, if it has not told until then.
+    pub(crate) at: Duration,
+    /// How many messages more it holds, less those that its sketches told since.
+    pub(crate) excess: i64,
 }
 
 impl<P: Clone + Ord> Group<P> {
@@ -54,10 +68,11 @@ impl<P: Clone + Ord> Group<P> {
             greet_at: now,
             repairs: 0,
             announcing: false,
-            spans: ctx.config.summary_budget / 16,
+            spans: hearken_wire::likely_spans(ctx.config.summary_budget).max(1),
             comparing: 0,
             heard: VecDeque::new(),
             equal: None,
+            suspects: BTreeMap::new(),
             count: None,
             repaired: 0,
         };

@@ -5,10 +5,8 @@ use hearken_tree::GroupId;
 use hearken_wire::{Ihave, Window};
 
 use crate::{
-    Action, Compared, Difference, Engine, GossipId, GossipVerdict, Job, Trigger, metrics, peers,
-    pending::Pending,
-    pursuit::Source,
-    window,
+    Action, Compared, Difference, Engine, GossipId, GossipVerdict, Job, Trigger, metrics, peers, pending::Pending,
+    pursuit::Source, window,
 };
 
 /// Announcements of a group that are compared at a time.

@@ -126,9 +126,7 @@ impl Job {
                 let root = salt.shorten(&view.kept.fingerprint(&range)?);
                 JobResult::Summary { root, summary: view::salted(&salt, view.kept.summary(&range, spans)?) }
             }
-            Job::Fingerprint { range, salt } => {
-                JobResult::Fingerprint(salt.shorten(&view.held.fingerprint(&range)?))
-            }
+            Job::Fingerprint { range, salt } => JobResult::Fingerprint(salt.shorten(&view.held.fingerprint(&range)?)),
             Job::Compare { salt, summary, root, within } => {
                 JobResult::Compared(compare::compare(view, &salt, &summary, root.as_ref(), &within)?)
             }

@@ -83,13 +83,8 @@ pub(crate) fn refusing(reason: RefusalReason) {
 
 pub(crate) fn admitted(outcome: &Admitted) {
     let Admitted { stored, duplicates, refused, unasked, failed } = *outcome;
-    let counts = [
-        ("stored", stored),
-        ("duplicate", duplicates),
-        ("refused", refused),
-        ("unasked", unasked),
-        ("failed", failed),
-    ];
+    let counts =
+        [("stored", stored), ("duplicate", duplicates), ("refused", refused), ("unasked", unasked), ("failed", failed)];
     for (outcome, count) in counts.into_iter().filter(|(_, count)| *count > 0) {
         counter!("hearken_messages_received_total", "outcome" => outcome).increment(count);
     }

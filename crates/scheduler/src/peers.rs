@@ -109,9 +109,9 @@ impl Peer {
     pub(crate) fn promising(&self, group: &GroupId, range: &KeyRange, repairs: u64, now: Duration) -> bool {
         let Some(standing) = self.groups.get(group) else { return true };
         let holds = standing.holds.is_none_or(|holds| window::clip(range, &holds).is_some());
-        let equal = standing.equal.is_some_and(|equal| {
-            equal.repairs == repairs && now < equal.at + EQUAL_FOR && equal.range.covers(range)
-        });
+        let equal = standing
+            .equal
+            .is_some_and(|equal| equal.repairs == repairs && now < equal.at + EQUAL_FOR && equal.range.covers(range));
         holds && !equal
     }
 

@@ -27,6 +27,12 @@ impl<P: Clone + Ord + Debug> Engine<P> {
             group.idle_at = now + idle_trigger;
             group.wanted = Some(Trigger::Idle);
         }
+        let due = group.suspects.iter().filter(|(_, suspect)| suspect.at <= now);
+        let due: Vec<(P, bool)> = due.map(|(peer, suspect)| (peer.clone(), suspect.excess > 0)).collect();
+        for (peer, more) in due {
+            self.ask_suspect(id, peer, more);
+        }
+        let Some(group) = self.groups.get_mut(&id) else { return };
         if let Some(trigger) = group.wanted
             && let Some(peer) = self.random_peer(id)
         {
@@ -61,6 +67,15 @@ impl<P: Clone + Ord + Debug> Engine<P> {
         }
         for (id, trigger) in probes {
             self.probe_window(id, peer.clone(), trigger);
+        }
+    }
+
+    /// A peer held more than this node a moment ago.
+    fn ask_suspect(&mut self, id: GroupId, peer: P, more: bool) {
+        let Some(group) = self.groups.get_mut(&id) else { return };
+        group.suspects.remove(&peer);
+        if more && self.peers.peer(&peer).is_some_and(|peer| peer.usable(&id, self.ctx.now.monotonic)) {
+            self.probe_window(id, peer, Trigger::Doubt);
         }
     }
 

@@ -80,10 +80,16 @@ impl<P: Clone + Ord> Pursuit<P> {
     }
 
     /// A new difference, to be asked about from `not_before`. Left out where its range is being asked about already; a
-    /// neighbour's word replaces rumours that wait.
-    pub(crate) fn add(&mut self, difference: Difference, source: Source<P>, not_before: Duration, limit: usize) -> bool {
+    /// neighbour's word replaces rumours, and what it said before, that wait.
+    pub(crate) fn add(
+        &mut self,
+        difference: Difference,
+        source: Source<P>,
+        not_before: Duration,
+        limit: usize,
+    ) -> bool {
         if source != Source::Hint {
-            self.drop_waiting(&difference.range, |task| task.source == Source::Hint);
+            self.drop_waiting(&difference.range, |task| task.source == Source::Hint || task.source == source);
         }
         if self.tasks.len() >= limit || self.overlaps(&difference.range) {
             return false;
@@ -103,9 +109,8 @@ impl<P: Clone + Ord> Pursuit<P> {
 
     /// Drops what waits in `range` and fits.
     pub(crate) fn drop_waiting(&mut self, range: &KeyRange, fits: impl Fn(&Task<P>) -> bool) {
-        self.tasks.retain(|_, task| {
-            task.not_before.is_none() || task.range.intersection(range).is_none() || !fits(task)
-        });
+        self.tasks
+            .retain(|_, task| task.not_before.is_none() || task.range.intersection(range).is_none() || !fits(task));
     }
 
     /// The tasks whose time has come, in order of their ranges.

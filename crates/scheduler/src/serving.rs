@@ -6,7 +6,8 @@ use hearken_wire::{Answer, Ask, Frame, RangeWant, Refusal, RefusalReason, Reques
 
 use crate::{
     Action, Difference, Engine, Job, Offence, Selection, ServeOutcome,
-    exchange::Purpose,
+    exchange::{Asked, Kind, Purpose},
+    group::Suspect,
     metrics,
     peers::{bytes_rate, cost_rate, request_rate},
     pending::{Asker, Pending, WantHead},
@@ -15,7 +16,7 @@ use crate::{
 };
 
 /// How long a requester that holds more than this node has to tell what, by its sketches, before it is asked.
-const YIELD: std::time::Duration = std::time::Duration::from_secs(2);
+const YIELD: std::time::Duration = std::time::Duration::from_secs(1);
 /// Cost units of the smallest request.
 const LEAST_COST: f64 = 10_000.0;
 
@@ -35,10 +36,22 @@ impl<P: Clone + Ord + Debug> Engine<P> {
         match self.admit_request(&from, &want) {
             Err(reason) => self.refuse(from, want.request, reason),
             Ok((within, budget)) => {
+                self.yield_to(&from, &want);
                 self.serving.insert(key, Serving::default());
                 let group = want.group;
                 let asker = Asker { peer: from, want: WantHead::of(&want), holds: within };
                 self.index(group, Job::Answer { want, within: within.keys(), budget }, Pending::Answer(asker));
+            }
+        }
+    }
+
+    /// Where two nodes probe each other at the same time, only the one that holds less goes on, or else the one with the lower
+    /// salt: one exchange of sketches tells both.
+    fn yield_to(&mut self, from: &P, want: &Want) {
+        let [RangeWant { ask: Ask::Check(theirs), .. }] = want.ranges.as_slice() else { return };
+        for probe in self.exchanges.values_mut().filter(|e| e.group == want.group && e.peer == *from && !e.answered) {
+            if let ([Asked { kind: Kind::Check { ours }, .. }], []) = (probe.asked.as_slice(), probe.tasks.as_slice()) {
+                probe.yielded |= (*ours, probe.salt) > (theirs.count, want.salt);
             }
         }
     }
@@ -67,7 +80,11 @@ impl<P: Clone + Ord + Debug> Engine<P> {
             return Err(RefusalReason::RateLimited);
         }
         peer.standing(want.group).holds = Some(want.holds);
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at least LEAST_COST, and saturates")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "at least LEAST_COST, and saturates"
+        )]
         let budget = limits.request_cost.min(cost as u64);
         Ok((window::comparable(&self.ctx.config, &group.config, now.unix), budget))
     }
@@ -100,6 +117,7 @@ impl<P: Clone + Ord + Debug> Engine<P> {
         self.ctx.emit(Action::Send { to: peer.clone(), frame: Frame::Answer(answer) });
         if selection.is_empty() {
             self.serving.remove(&key);
+            self.ctx.emit(Action::Send { to: peer.clone(), frame: Frame::Done { request: want.request } });
         } else {
             serving.streaming = true;
             let serve = Action::Serve { to: peer.clone(), request: want.request, group: id, selection };
@@ -148,47 +166,40 @@ impl<P: Clone + Ord + Debug> Engine<P> {
     fn learn(&mut self, id: GroupId, peer: &P, want: &WantHead, verdicts: &[Verdict]) {
         let probe = want.ranges.len() == 1;
         let mut missing = Vec::new();
+        let mut excess = 0;
         for ((range, theirs), verdict) in want.ranges.iter().zip(verdicts) {
             match verdict {
-                Verdict::Deliver { lacks, .. } => {
-                    self.told(id, peer, range);
+                Verdict::Deliver { count, lacks } => {
+                    excess -= signed(lacks.len() as u64) - signed(*count);
                     if !lacks.is_empty() {
                         missing.push((*range, lacks.clone()));
                     }
                 }
                 Verdict::Equal if probe => self.mark_equal(id, peer, *range),
-                Verdict::Finer(summary) => {
-                    let ours = summary.spans().iter().map(|span| span.fingerprint.count).sum();
-                    let whole = summary.range().as_ref() == Some(range);
-                    if let Some(theirs) = theirs.filter(|theirs| whole && *theirs > ours) {
-                        self.suspect(id, peer, Difference { range: *range, theirs, ours });
-                    }
+                Verdict::Finer(summary) if probe && summary.range().as_ref() == Some(range) => {
+                    let ours: u64 = summary.spans().iter().map(|span| span.fingerprint.count).sum();
+                    excess = theirs.map_or(0, |theirs| signed(theirs).saturating_sub(signed(ours)));
                 }
                 _ => {}
             }
         }
+        self.suspect(id, peer, excess);
         if !missing.is_empty() {
             self.ask_back(id, peer, want, missing);
         }
     }
 
-    /// A sketch told what the peer has here: no need to suspect it of more.
-    fn told(&mut self, id: GroupId, peer: &P, range: &KeyRange) {
-        if let Some(group) = self.groups.get_mut(&id) {
-            let source = Source::Peer(peer.clone());
-            group.pursuit.drop_waiting(range, |task| task.source == source && task.range.covers(range));
-        }
-    }
-
-    /// The peer holds more than this node. If it does not come to tell, it is asked.
-    fn suspect(&mut self, id: GroupId, peer: &P, difference: Difference) {
-        let now = self.ctx.now;
+    /// The peer holds so many messages more than this node. Unless its requests tell which, it is asked in a moment.
+    fn suspect(&mut self, id: GroupId, peer: &P, excess: i64) {
+        let at = self.ctx.now.monotonic + YIELD;
         let Some(group) = self.groups.get_mut(&id) else { return };
-        let own = window::settled(&self.ctx.config, &group.config, now.unix);
-        let Some(range) = window::clip(&difference.range, &own) else { return };
-        let difference = Difference { range, ..difference };
-        let limit = self.ctx.config.limits.tasks;
-        group.pursuit.add(difference, Source::Peer(peer.clone()), now.monotonic + YIELD, limit);
+        match group.suspects.get_mut(peer) {
+            Some(suspect) => suspect.excess = suspect.excess.saturating_add(excess),
+            None if excess > 0 => {
+                group.suspects.insert(peer.clone(), Suspect { at, excess });
+            }
+            None => {}
+        }
     }
 
     /// Asks the peer for what its sketches showed to be missing here, under the salt that it chose.
@@ -213,4 +224,8 @@ impl<P: Clone + Ord + Debug> Engine<P> {
         group.confirmed(&mut self.ctx);
         self.send_want(id, peer.clone(), Purpose::AskBack, want.salt, ranges, tasks);
     }
+}
+
+fn signed(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }

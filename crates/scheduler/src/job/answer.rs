@@ -3,7 +3,7 @@
 //! **Progress.** A `Finer` verdict over a range with k >= 2 keys has at least two spans with fewer than k keys each; with
 //! k <= 1 it is one span that the requester can resolve at once (see `plan`). So every chain of `Finer` ends.
 use hearken_tree::{KeyRange, PageError};
-use hearken_wire::{Ask, RangeWant, ShortFingerprint, TinyFingerprint, Verdict, Want};
+use hearken_wire::{Ask, RangeWant, ShortFingerprint, TinyFingerprint, Verdict, Want, limits::SPANS_MAX};
 
 use super::{JobResult, View, short, view::salted};
 use crate::Selection;
@@ -19,12 +19,14 @@ struct Answerer<'a> {
     within: KeyRange,
     budget: u64,
     cost: u64,
+    /// Spans that still fit into the answer.
+    spans: usize,
     selection: Vec<Selection>,
 }
 
 /// Answers each range of `want`.
 pub(super) fn answer(view: &View, want: &Want, within: KeyRange, budget: u64) -> Result<JobResult, PageError> {
-    let mut answerer = Answerer { view, want, within, budget, cost: 0, selection: Vec::new() };
+    let mut answerer = Answerer { view, want, within, budget, cost: 0, spans: SPANS_MAX, selection: Vec::new() };
     let verdicts = want.ranges.iter().map(|range| answerer.verdict(range)).collect::<Result<Vec<_>, _>>()?;
     Ok(JobResult::Answered { verdicts, selection: answerer.selection, cost: answerer.cost })
 }
@@ -70,12 +72,7 @@ impl Answerer<'_> {
         self.finer(range)
     }
 
-    fn sketch(
-        &mut self,
-        range: &KeyRange,
-        theirs: &TinyFingerprint,
-        syndromes: &[u32],
-    ) -> Result<Verdict, PageError> {
+    fn sketch(&mut self, range: &KeyRange, theirs: &TinyFingerprint, syndromes: &[u32]) -> Result<Verdict, PageError> {
         if !self.afford(COMPARE_COST) {
             return Ok(Verdict::TooCostly);
         }
@@ -115,8 +112,13 @@ impl Answerer<'_> {
         Ok(Verdict::Deliver { count, lacks })
     }
 
-    fn finer(&self, range: &KeyRange) -> Result<Verdict, PageError> {
-        Ok(Verdict::Finer(salted(&self.want.salt, self.view.kept.split(range, FINER_SPANS)?)))
+    fn finer(&mut self, range: &KeyRange) -> Result<Verdict, PageError> {
+        if self.spans < FINER_SPANS {
+            return Ok(Verdict::TooCostly);
+        }
+        let summary = salted(&self.want.salt, self.view.kept.split(range, FINER_SPANS)?);
+        self.spans -= summary.spans().len();
+        Ok(Verdict::Finer(summary))
     }
 
     /// What is refused here is not lacked.

@@ -16,11 +16,13 @@ const MAX_SKETCH: u64 = 64;
 /// Differences aimed at in each part of a range that is cut.
 const PER_PART: u64 = 48;
 /// Parts that a range is cut into at most; a check narrows down what would need more.
-const MAX_PARTS: u64 = 512;
+const MAX_PARTS: u64 = 384;
 /// Missing keys from which holes are looked for: below, a sketch is as cheap.
 const MIN_GAP: u64 = 24;
 /// A gap between two own keys costs about so many differences' worth of bytes to ask for.
 const GAP_COST: u64 = 4;
+/// Own keys in a range up to which all gaps between them may be asked for.
+const MAX_GAPS: u64 = 1024;
 
 struct Planner<'a> {
     view: &'a View,
@@ -65,7 +67,7 @@ impl Planner<'_> {
         if theirs == 0 {
             return Ok(());
         }
-        if ours.saturating_sub(theirs) > MAX_SKETCH.max(theirs.saturating_mul(2)) {
+        if ours.saturating_sub(theirs) > MAX_SKETCH {
             // They lack far more than they can give. Who said so knows it by now and asks by itself.
             return if self.confirmed { Ok(()) } else { self.check(range) };
         }
@@ -76,7 +78,7 @@ impl Planner<'_> {
                 return self.gaps_and_rest(range, &found);
             }
         }
-        if missing / GAP_COST > ours {
+        if missing / GAP_COST > ours && ours < MAX_GAPS {
             let found = gaps::all(&self.view.held, &range)?;
             self.wants.extend(found.into_iter().map(|range| RangeWant { range, ask: Ask::All }));
             return Ok(());
