@@ -1,0 +1,136 @@
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::mem;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use hearken_tree::GroupId;
+use libp2p::PeerId;
+use libp2p::gossipsub::MessageId;
+use tokio::sync::Notify;
+
+/// IHAVEs that wait for the driver at most; further ones are dropped, which gossipsub takes as "ignore".
+const GOSSIP_WAITING: usize = 256;
+
+/// What the host has told and the driver has not yet taken.
+///
+/// Not a channel, so that telling never blocks the host's event loop and yet nothing is lost: connections and notes are
+/// state, and what is told twice is kept once.
+#[derive(Debug, Default)]
+pub(crate) struct Inbox {
+    told: Mutex<Told>,
+    changed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Told {
+    connections: BTreeMap<PeerId, Connection>,
+    connects: u64,
+    news: News,
+}
+
+#[derive(Debug)]
+struct Connection {
+    /// Which of all the connects this is: a peer that left and came back has another one.
+    epoch: u64,
+    /// Open connections to the peer.
+    open: u32,
+}
+
+/// What is new since the driver last asked.
+#[derive(Debug, Default)]
+pub(crate) struct News {
+    /// Peers that came or went, with their present connect; `None` for those that are gone.
+    pub(crate) peers: BTreeMap<PeerId, Option<u64>>,
+    /// Peers of which the host knows that they do not speak the protocol.
+    pub(crate) unsupported: BTreeSet<PeerId>,
+    /// IHAVEs as they came over gossip.
+    pub(crate) gossip: VecDeque<Gossiped>,
+    /// Groups of which a live message was stored.
+    pub(crate) live: BTreeSet<GroupId>,
+    /// Groups that somebody wants synchronised now.
+    pub(crate) sync: BTreeSet<GroupId>,
+}
+
+/// A message on a control topic.
+#[derive(Clone, Debug)]
+pub(crate) struct Gossiped {
+    /// The neighbour that forwarded it.
+    pub(crate) source: PeerId,
+    /// Gossipsub's name for it.
+    pub(crate) id: MessageId,
+    /// What it says.
+    pub(crate) data: Bytes,
+}
+
+impl Inbox {
+    /// There are now `open` connections to the peer, one more than before.
+    pub(crate) fn connected(&self, peer: PeerId, open: u32) {
+        self.tell(|told| {
+            let next = told.connects + 1;
+            let connection = told.connections.entry(peer).or_insert(Connection { epoch: next, open });
+            connection.open = open;
+            if connection.epoch == next {
+                told.connects = next;
+                told.news.peers.insert(peer, Some(next));
+            }
+        });
+    }
+
+    /// There are now `open` connections to the peer, one less than before.
+    pub(crate) fn disconnected(&self, peer: PeerId, open: u32) {
+        self.tell(|told| {
+            if open > 0 {
+                if let Some(connection) = told.connections.get_mut(&peer) {
+                    connection.open = open;
+                }
+            } else if told.connections.remove(&peer).is_some() {
+                told.news.peers.insert(peer, None);
+                told.news.unsupported.remove(&peer);
+            }
+        });
+    }
+
+    pub(crate) fn unsupported(&self, peer: PeerId) {
+        self.tell(|told| {
+            if told.connections.contains_key(&peer) {
+                told.news.unsupported.insert(peer);
+            }
+        });
+    }
+
+    /// Hands over an IHAVE; `false` if it was dropped since too many wait.
+    pub(crate) fn gossip(&self, gossiped: Gossiped) -> bool {
+        self.tell(|told| {
+            let room = told.news.gossip.len() < GOSSIP_WAITING;
+            if room {
+                told.news.gossip.push_back(gossiped);
+            }
+            room
+        })
+    }
+
+    pub(crate) fn live(&self, group: GroupId) {
+        self.tell(|told| told.news.live.insert(group));
+    }
+
+    pub(crate) fn sync_now(&self, group: GroupId) {
+        self.tell(|told| told.news.sync.insert(group));
+    }
+
+    /// Waits until something is new, and takes it. Loses nothing when dropped.
+    pub(crate) async fn news(&self) -> News {
+        self.changed.notified().await;
+        mem::take(&mut self.lock().news)
+    }
+
+    fn tell<T>(&self, change: impl FnOnce(&mut Told) -> T) -> T {
+        let result = change(&mut self.lock());
+        self.changed.notify_one();
+        result
+    }
+
+    /// A poisoned lock means that a host's thread panicked between two plain assignments: what is there is still good.
+    fn lock(&self) -> MutexGuard<'_, Told> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
