@@ -1,0 +1,152 @@
+//! What admitting costs: `cargo bench -p hearken-archive --bench archive [-- MESSAGES]`, one table.
+//!
+//! Messages of about 130 bytes, in the order of their timestamps and at random times, in durable batches of 10,000 and one by one.
+#![allow(clippy::unwrap_used, clippy::cast_precision_loss, missing_docs)]
+#[path = "../tests/common/mod.rs"]
+mod common;
+
+use std::{
+    fs::File,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use common::{NOW, SECOND, TOPIC, body, filter, live};
+use hearken_archive::{Archive, ArchiveOptions, Embedded, EmbeddedOptions, Memory, PageLimit};
+use hearken_tree::KeyRange;
+use rand::{RngExt, SeedableRng, seq::SliceRandom};
+use redb::{StorageBackend, backends::FileBackend};
+
+/// Bytes written and syncs.
+#[derive(Debug, Default)]
+struct Counts {
+    bytes: AtomicU64,
+    syncs: AtomicU64,
+}
+
+/// A file that counts.
+#[derive(Debug)]
+struct Counting {
+    file: FileBackend,
+    counts: Arc<Counts>,
+}
+
+impl StorageBackend for Counting {
+    fn len(&self) -> std::io::Result<u64> {
+        self.file.len()
+    }
+    fn read(&self, offset: u64, out: &mut [u8]) -> std::io::Result<()> {
+        self.file.read(offset, out)
+    }
+    fn set_len(&self, len: u64) -> std::io::Result<()> {
+        self.file.set_len(len)
+    }
+    fn sync_data(&self) -> std::io::Result<()> {
+        self.counts.syncs.fetch_add(1, Ordering::Relaxed);
+        self.file.sync_data()
+    }
+    fn write(&self, offset: u64, data: &[u8]) -> std::io::Result<()> {
+        self.counts.bytes.fetch_add(data.len() as u64, Ordering::Relaxed);
+        self.file.write(offset, data)
+    }
+}
+
+struct Run {
+    name: &'static str,
+    messages: usize,
+    admit: Duration,
+    counts: Arc<Counts>,
+    payload: u64,
+    file: u64,
+    open: Duration,
+}
+
+fn main() {
+    let count: usize = std::env::args().skip(1).find_map(|arg| arg.parse().ok()).unwrap_or(198_449);
+    let sorted = messages(count);
+    let mut shuffled = sorted.clone();
+    shuffled.shuffle(&mut rand_chacha::ChaCha8Rng::seed_from_u64(2));
+    let few = sorted[..sorted.len().min(500)].to_vec();
+
+    let start = Instant::now();
+    let memory = Memory::new(ArchiveOptions::new(vec![filter(&[])], Arc::new(common::TestFormat)));
+    load(&memory, &sorted, 10_000);
+    println!("memory, in order: {:.2?}", start.elapsed());
+    drop(memory);
+
+    println!(
+        "{:<28} {:>9} {:>9} {:>11} {:>9} {:>7} {:>6} {:>9} {:>8}",
+        "embedded", "messages", "seconds", "messages/s", "written", "x body", "syncs", "file", "open ms"
+    );
+    for run in [
+        embedded("in order, by 10,000", &sorted, 10_000),
+        embedded("anywhere, by 10,000", &shuffled, 10_000),
+        embedded("in order, by 100", &sorted[..sorted.len().min(20_000)], 100),
+        embedded("in order, one by one", &few, 1),
+    ] {
+        let written = run.counts.bytes.load(Ordering::Relaxed);
+        println!(
+            "{:<28} {:>9} {:>9.2} {:>11.0} {:>8.1}M {:>7.2} {:>6} {:>8.1}M {:>8.1}",
+            run.name,
+            run.messages,
+            run.admit.as_secs_f64(),
+            run.messages as f64 / run.admit.as_secs_f64(),
+            written as f64 / 1e6,
+            written as f64 / run.payload as f64,
+            run.counts.syncs.load(Ordering::Relaxed),
+            run.file as f64 / 1e6,
+            run.open.as_secs_f64() * 1e3,
+        );
+    }
+}
+
+/// Bodies of 80 to 180 bytes, 100 ms apart.
+fn messages(count: usize) -> Vec<Bytes> {
+    let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+    (0..count as u64)
+        .map(|n| {
+            let mut payload = vec![0; rng.random_range(40..140)];
+            rng.fill(payload.as_mut_slice());
+            body(NOW - 1_000_000 * SECOND + n * SECOND / 10, "/toy-chat/2/huilong/proto", &payload)
+        })
+        .collect()
+}
+
+fn load(archive: &dyn Archive, messages: &[Bytes], batch: usize) {
+    for chunk in messages.chunks(batch) {
+        let candidates: Vec<_> = chunk.iter().map(live).collect();
+        archive.admit(&candidates, NOW).unwrap();
+    }
+}
+
+fn embedded(name: &'static str, messages: &[Bytes], batch: usize) -> Run {
+    let folder = tempfile::tempdir_in(".").unwrap();
+    let path = folder.path().join("archive.redb");
+    let counts = Arc::new(Counts::default());
+    let options = EmbeddedOptions::new(&path, ArchiveOptions::new(vec![filter(&[])], Arc::new(common::TestFormat)));
+    let file = File::options().read(true).write(true).create(true).truncate(true).open(&path).unwrap();
+    let file = FileBackend::new(file).unwrap();
+    let archive =
+        Embedded::open_with_backend(Counting { file, counts: counts.clone() }, options.clone()).unwrap();
+    counts.bytes.store(0, Ordering::Relaxed);
+    counts.syncs.store(0, Ordering::Relaxed);
+    let start = Instant::now();
+    load(&archive, messages, batch);
+    let admit = start.elapsed();
+    drop(archive);
+    let file = std::fs::metadata(&path).unwrap().len();
+
+    let start = Instant::now();
+    let archive = Embedded::open(options).unwrap();
+    let open = start.elapsed();
+    let group = filter(&[]).group();
+    assert_eq!(archive.view(&group).unwrap().kept.len(), messages.len() as u64);
+    let page = PageLimit { messages: 10, bytes: usize::MAX };
+    assert_eq!(archive.scan(&group, &KeyRange::ALL, page).unwrap()[0].pubsub_topic, TOPIC);
+    let payload = messages.iter().map(|body| body.len() as u64).sum();
+    Run { name, messages: messages.len(), admit, counts, payload, file, open }
+}
