@@ -130,8 +130,7 @@ fn embedded(name: &'static str, messages: &[Bytes], batch: usize) -> Run {
     let options = EmbeddedOptions::new(&path, ArchiveOptions::new(vec![filter(&[])], Arc::new(common::TestFormat)));
     let file = File::options().read(true).write(true).create(true).truncate(true).open(&path).unwrap();
     let file = FileBackend::new(file).unwrap();
-    let archive =
-        Embedded::open_with_backend(Counting { file, counts: counts.clone() }, options.clone()).unwrap();
+    let archive = Embedded::open_with_backend(Counting { file, counts: counts.clone() }, options.clone()).unwrap();
     counts.bytes.store(0, Ordering::Relaxed);
     counts.syncs.store(0, Ordering::Relaxed);
     let start = Instant::now();

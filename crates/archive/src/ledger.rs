@@ -30,6 +30,8 @@ pub(crate) trait Tables {
     fn put_refusal(&mut self, group: &GroupId, key: &Key, reason: &RefusalReason) -> Result<bool, AdmitError>;
     /// Forgets at most `limit` of the group's oldest refusals before `bound`; their keys.
     fn drop_refusals(&mut self, group: &GroupId, bound: &Key, limit: usize) -> Result<Vec<Key>, AdmitError>;
+    /// Writes what was put off.
+    fn finish(self) -> Result<(), AdmitError>;
 }
 
 /// The archive's counters; durable together with what they count.
@@ -91,8 +93,9 @@ impl<'a, T: Tables> Ledger<'a, T> {
     }
 
     /// Ends the work: the index's changes, by group.
-    pub(crate) fn finish(self) -> Vec<Changes> {
-        self.changes
+    pub(crate) fn finish(self) -> Result<Vec<Changes>, AdmitError> {
+        self.tables.finish()?;
+        Ok(self.changes)
     }
 
     /// Admits messages; what becomes of each is in the order of `batch`.

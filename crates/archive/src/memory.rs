@@ -67,7 +67,7 @@ impl Memory {
         let State { maps, totals, indexes } = &mut *state;
         let mut ledger = Ledger::new(&self.predicate, maps, totals, self.max_refused);
         let result = work(&mut ledger)?;
-        let changes = ledger.finish();
+        let changes = ledger.finish()?;
         for ((index, changes), refused) in indexes.iter_mut().zip(&changes).zip(&totals.refused) {
             index.apply(changes, *refused)?;
         }
@@ -206,5 +206,9 @@ impl Tables for &mut Maps {
             self.refused.remove(&(*group, *key));
         }
         Ok(keys)
+    }
+
+    fn finish(self) -> Result<(), AdmitError> {
+        Ok(())
     }
 }

@@ -87,12 +87,9 @@ pub enum OpenError {
         /// What the system says.
         source: std::io::Error,
     },
-    /// A group's filter cannot be stored.
-    #[error("a filter's pubsub topic has {bytes} bytes, at most {} are allowed", u16::MAX)]
-    TopicTooLong {
-        /// Its length.
-        bytes: usize,
-    },
+    /// The archive has seen too many pubsub topics.
+    #[error("an archive holds messages of at most {} pubsub topics: use several archives", u16::MAX)]
+    TooManyTopics,
     /// The database failed otherwise.
     #[error("opening the archive {} failed: {source}", path.display())]
     Storage {

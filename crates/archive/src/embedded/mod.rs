@@ -6,7 +6,7 @@ mod tables;
 
 use std::{
     path::PathBuf,
-    sync::{Mutex, MutexGuard, PoisonError, RwLock},
+    sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard},
 };
 
 use hearken_tree::{GroupId, Id, Key, KeyRange};
@@ -15,7 +15,7 @@ use redb::{Builder, Database, ReadOnlyTable, ReadableDatabase, StorageBackend};
 pub use self::error::OpenError;
 use self::{
     error::{storage, unreadable},
-    schema::{IDS, MESSAGES, MessageRow},
+    schema::{CorruptRow, IDS, MESSAGES, MessageRow, Topics, id_key, part},
     tables::{WriteTables, write_totals},
 };
 use crate::{
@@ -59,6 +59,7 @@ pub struct Embedded {
     predicate: Predicate,
     max_bytes: Option<u64>,
     max_refused: u64,
+    topics: Topics,
     writer: Mutex<Writer>,
     published: RwLock<Published>,
 }
@@ -72,6 +73,7 @@ struct Writer {
 /// What readers see: the state after the last commit.
 struct Published {
     views: Vec<View>,
+    sequence: u64,
     floor: u64,
 }
 
@@ -93,16 +95,19 @@ impl Embedded {
 
     fn over(db: Database, options: EmbeddedOptions) -> Result<Embedded, OpenError> {
         let ArchiveOptions { filters, format, validator, limits, max_bytes, max_refused } = options.archive;
-        if let Some(bytes) =
-            filters.iter().map(|filter| filter.pubsub_topic.len()).find(|bytes| *bytes > usize::from(u16::MAX))
-        {
-            return Err(OpenError::TopicTooLong { bytes });
-        }
         let predicate = Predicate::new(format, validator, limits, filters);
         let opened = open::prepare(&db, &options.path, &predicate, max_bytes)?;
         let writer = Writer { totals: opened.totals, indexes: opened.indexes };
         let published = RwLock::new(writer.publish());
-        Ok(Embedded { db, predicate, max_bytes, max_refused, writer: Mutex::new(writer), published })
+        Ok(Embedded {
+            db,
+            predicate,
+            max_bytes,
+            max_refused,
+            topics: opened.topics,
+            writer: Mutex::new(writer),
+            published,
+        })
     }
 
     /// Runs one write transaction: tables and counters, one durable commit, then the index.
@@ -113,10 +118,10 @@ impl Embedded {
         let mut writer = self.writer();
         let mut totals = writer.totals.clone();
         let txn = self.db.begin_write().map_err(storage)?;
-        let tables = WriteTables::open(&txn).map_err(storage)?;
+        let tables = WriteTables::open(&txn, &self.topics).map_err(storage)?;
         let mut ledger = Ledger::new(&self.predicate, tables, &mut totals, self.max_refused);
         let result = work(&mut ledger)?;
-        let changes = ledger.finish();
+        let changes = ledger.finish()?;
         if totals == writer.totals && changes.iter().all(|changes| changes.is_empty()) {
             txn.abort().map_err(storage)?;
             return Ok(result);
@@ -148,8 +153,12 @@ impl Embedded {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn floor(&self) -> u64 {
-        self.published.read().unwrap_or_else(PoisonError::into_inner).floor
+    fn published(&self) -> RwLockReadGuard<'_, Published> {
+        self.published.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn message(&self, key: &Key, row: &[u8]) -> Result<StoredMessage, ReadError> {
+        MessageRow::read(row).and_then(|row| row.message(key, &self.topics)).map_err(corrupt)
     }
 
     fn messages(&self) -> Result<ReadOnlyTable<&'static [u8; Key::LEN], &'static [u8]>, ReadError> {
@@ -159,7 +168,8 @@ impl Embedded {
 
 impl Writer {
     fn publish(&self) -> Published {
-        Published { views: self.indexes.iter().map(GroupIndex::view).collect(), floor: self.totals.floor }
+        let Totals { sequence, floor, .. } = self.totals;
+        Published { views: self.indexes.iter().map(GroupIndex::view).collect(), sequence, floor }
     }
 }
 
@@ -175,7 +185,7 @@ impl Archive for Embedded {
     }
 
     fn admit(&self, batch: &[Candidate], now: u64) -> Result<Vec<Admission>, AdmitError> {
-        let floor = self.floor();
+        let floor = self.published().floor;
         let batch = batch
             .iter()
             .map(|candidate| self.predicate.read(candidate, now, floor))
@@ -186,8 +196,7 @@ impl Archive for Embedded {
 
     fn view(&self, group: &GroupId) -> Result<View, ReadError> {
         let place = self.predicate.place(group).ok_or(ReadError::UnknownGroup(*group))?;
-        let published = self.published.read().unwrap_or_else(PoisonError::into_inner);
-        published.views.get(place).cloned().ok_or(ReadError::UnknownGroup(*group))
+        self.published().views.get(place).cloned().ok_or(ReadError::UnknownGroup(*group))
     }
 
     fn get(&self, keys: &[Key]) -> Result<Vec<Option<StoredMessage>>, ReadError> {
@@ -195,15 +204,22 @@ impl Archive for Embedded {
         keys.iter()
             .map(|key| {
                 let row = messages.get(key.as_bytes()).map_err(unreadable)?;
-                row.map(|row| Ok(read_row(row.value())?.message(key))).transpose()
+                row.map(|row| self.message(key, row.value())).transpose()
             })
             .collect()
     }
 
     fn find(&self, id: &Id) -> Result<Option<Key>, ReadError> {
-        let ids = self.db.begin_read().map_err(unreadable)?.open_table(IDS).map_err(unreadable)?;
-        let timestamp = ids.get(&id.0).map_err(unreadable)?;
-        Ok(timestamp.map(|timestamp| Key::new(timestamp.value(), *id)))
+        let txn = self.db.begin_read().map_err(unreadable)?;
+        let (ids, messages) = (txn.open_table(IDS).map_err(unreadable)?, txn.open_table(MESSAGES).map_err(unreadable)?);
+        let last = self.published().sequence;
+        for part in (0..=part(last)).rev() {
+            if let Some(timestamp) = ids.get(&id_key(part, id)).map_err(unreadable)? {
+                let key = Key::new(timestamp.value(), *id);
+                return Ok(messages.get(key.as_bytes()).map_err(unreadable)?.map(|_| key));
+            }
+        }
+        Ok(None)
     }
 
     fn scan(&self, group: &GroupId, range: &KeyRange, limit: PageLimit) -> Result<Vec<StoredMessage>, ReadError> {
@@ -233,8 +249,9 @@ impl Archive for Embedded {
                     .map(|(place, row)| (Key::from_bytes(*place.value()), row));
             }
             let Some((_, row)) = found.filter(|(place, _)| *place == key) else { continue };
-            let row = read_row(row.value())?;
-            if !page.push(row.body.len(), || Ok::<_, ReadError>(row.message(&key)))? {
+            if !page
+                .push(row.value().len() - MessageRow::HEAD.min(row.value().len()), || self.message(&key, row.value()))?
+            {
                 break;
             }
         }
@@ -255,10 +272,10 @@ impl Archive for Embedded {
     }
 
     fn kept_from(&self, now: u64) -> u64 {
-        self.predicate.kept_from(now).max(self.floor())
+        self.predicate.kept_from(now).max(self.published().floor)
     }
 }
 
-fn read_row(row: &[u8]) -> Result<MessageRow<'_>, ReadError> {
-    MessageRow::read(row).map_err(|corrupt| ReadError::Storage(Box::new(corrupt)))
+fn corrupt(row: CorruptRow) -> ReadError {
+    ReadError::Storage(Box::new(row))
 }

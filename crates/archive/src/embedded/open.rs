@@ -1,12 +1,15 @@
 //! Opening: what lies at the path, is it ours, and is the index where the messages are.
-use std::{fs::File, io::Read, path::Path};
+use std::{collections::BTreeMap, fs::File, io::Read, path::Path};
 
 use hearken_tree::{GroupId, Key};
 use redb::{Builder, Database, ReadableDatabase, ReadableTable, StorageError, TableHandle, WriteTransaction};
 
 use super::{
     error::OpenError,
-    schema::{FORMAT_VERSION, GROUPS, IDS, MESSAGES, META, MessageRow, REFUSED, meta, refused_key, refused_message},
+    schema::{
+        FORMAT_VERSION, GROUPS, IDS, MESSAGES, META, MessageRow, REFUSED, TOPICS, Topics, meta, refused_key,
+        refused_message,
+    },
 };
 use crate::{
     index::GroupIndex,
@@ -76,6 +79,7 @@ pub(super) fn database(path: &Path, builder: &Builder) -> Result<Database, OpenE
 /// What the file says, and the index built from it.
 pub(super) struct Opened {
     pub(super) totals: Totals,
+    pub(super) topics: Topics,
     pub(super) indexes: Vec<GroupIndex>,
 }
 
@@ -90,10 +94,11 @@ pub(super) fn prepare(
     let txn = db.begin_write().map_err(|error| failed(error.into()))?;
     check_version(&txn, path)?;
     let totals = settle(&txn, predicate, max_bytes).map_err(failed)?;
+    let topics = topics(&txn, predicate).map_err(failed)?.ok_or(OpenError::TooManyTopics)?;
     super::tables::write_totals(&txn, predicate, &totals).map_err(failed)?;
     txn.commit().map_err(|error| failed(error.into()))?;
-    let indexes = build(db, path, predicate)?;
-    Ok(Opened { totals, indexes })
+    let indexes = build(db, path, predicate, &topics)?;
+    Ok(Opened { totals, topics, indexes })
 }
 
 /// Whether the tables are an archive's, of a version that this program reads.
@@ -155,11 +160,30 @@ fn settle(txn: &WriteTransaction, predicate: &Predicate, max_bytes: Option<u64>)
     Ok(totals)
 }
 
+/// Reads the topics and numbers those that are new; `None` if there are too many.
+fn topics(txn: &WriteTransaction, predicate: &Predicate) -> Result<Option<Topics>, redb::Error> {
+    let mut table = txn.open_table(TOPICS)?;
+    let mut rows = BTreeMap::new();
+    for row in table.iter()? {
+        let (number, name) = row?;
+        rows.insert(number.value(), name.value().to_owned());
+    }
+    let mut topics = Topics::new(rows);
+    for (_, filter) in predicate.filters() {
+        if topics.number(&filter.pubsub_topic).is_none() {
+            let Some(number) = topics.next() else { return Ok(None) };
+            table.insert(number, filter.pubsub_topic.as_str())?;
+            topics.insert(number, &filter.pubsub_topic);
+        }
+    }
+    Ok(Some(topics))
+}
+
 /// Builds the index from the messages.
-fn build(db: &Database, path: &Path, predicate: &Predicate) -> Result<Vec<GroupIndex>, OpenError> {
+fn build(db: &Database, path: &Path, predicate: &Predicate, topics: &Topics) -> Result<Vec<GroupIndex>, OpenError> {
     let failed = |error: redb::Error| database_error(path, error);
     let mut changes = vec![Changes::default(); predicate.filters().len()];
-    collect(db, predicate, &mut changes).map_err(failed)?;
+    collect(db, predicate, topics, &mut changes).map_err(failed)?;
     changes
         .iter()
         .map(|changes| {
@@ -173,16 +197,17 @@ fn build(db: &Database, path: &Path, predicate: &Predicate) -> Result<Vec<GroupI
         .collect()
 }
 
-fn collect(db: &Database, predicate: &Predicate, changes: &mut [Changes]) -> Result<(), redb::Error> {
+fn collect(db: &Database, predicate: &Predicate, topics: &Topics, changes: &mut [Changes]) -> Result<(), redb::Error> {
     let txn = db.begin_read()?;
     for row in txn.open_table(MESSAGES)?.iter()? {
         let (key, row) = row?;
         let row = MessageRow::read(row.value()).map_err(|corrupt| redb::Error::Corrupted(corrupt.to_string()))?;
+        let topic = topics.name(row.topic).map_err(|corrupt| redb::Error::Corrupted(corrupt.to_string()))?;
         let key = Key::from_bytes(*key.value());
         let content_topic = predicate
-            .content_topic(row.pubsub_topic, row.body)
+            .content_topic(topic, row.body)
             .map_err(|error| redb::Error::Corrupted(format!("message {key:?} cannot be read: {error}")))?;
-        for place in predicate.admitting(row.pubsub_topic, &content_topic) {
+        for place in predicate.admitting(topic, &content_topic) {
             if let Some(changes) = changes.get_mut(place) {
                 changes.stored.push(key);
             }

@@ -1,6 +1,8 @@
 //! The tables of the file and the form of their rows. Numbers are big endian.
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
-use hearken_tree::{GroupId, Key};
+use hearken_tree::{GroupId, Id, Key};
 use redb::TableDefinition;
 
 use crate::{RefusalReason, StoredMessage};
@@ -10,10 +12,12 @@ pub(super) const FORMAT_VERSION: u64 = 1;
 
 /// Counters and the format version, by name. That it is there makes the file an archive.
 pub(super) const META: TableDefinition<&str, u64> = TableDefinition::new("hearken archive");
-/// Messages by key: sequence (8 bytes), length of the pubsub topic (2), pubsub topic, body.
+/// Messages by key: sequence (8 bytes), pubsub topic (2, see [`TOPICS`]), body.
 pub(super) const MESSAGES: TableDefinition<&[u8; Key::LEN], &[u8]> = TableDefinition::new("messages");
-/// Timestamps by id.
-pub(super) const IDS: TableDefinition<&[u8; 32], u64> = TableDefinition::new("ids");
+/// Pubsub topics by number: those of all filters there ever were.
+pub(super) const TOPICS: TableDefinition<u16, &str> = TableDefinition::new("topics");
+/// Timestamps by part and id, see [`id_key`].
+pub(super) const IDS: TableDefinition<&[u8; 20], u64> = TableDefinition::new("ids");
 /// Why a group refused a key, by group and key: a code (1 byte) and what belongs to it.
 pub(super) const REFUSED: TableDefinition<&[u8; 56], &[u8]> = TableDefinition::new("refused");
 /// By group: the last sequence that its index follows, and how many refused keys it remembers.
@@ -43,25 +47,20 @@ pub(super) struct CorruptRow {
 /// A row of [`MESSAGES`], read in place.
 pub(super) struct MessageRow<'a> {
     pub(super) sequence: u64,
-    pub(super) pubsub_topic: &'a str,
+    pub(super) topic: u16,
     pub(super) body: &'a [u8],
 }
 
 impl<'a> MessageRow<'a> {
-    /// Length of a row.
-    pub(super) fn len(pubsub_topic: &str, body: &[u8]) -> usize {
-        10 + pubsub_topic.len() + body.len()
-    }
+    /// Length of a row but for its body.
+    pub(super) const HEAD: usize = 10;
 
-    /// Writes a row into `row`, which has its length. Topics are those of filters, whose length was checked.
-    pub(super) fn write(row: &mut [u8], sequence: u64, pubsub_topic: &str, body: &[u8]) {
-        let length = u16::try_from(pubsub_topic.len()).unwrap_or(u16::MAX);
-        let (head, rest) = row.split_at_mut(10);
-        head[..8].copy_from_slice(&sequence.to_be_bytes());
-        head[8..].copy_from_slice(&length.to_be_bytes());
-        let (topic, tail) = rest.split_at_mut(pubsub_topic.len());
-        topic.copy_from_slice(pubsub_topic.as_bytes());
-        tail.copy_from_slice(body);
+    /// Writes the row into `row`, which has its length.
+    pub(super) fn write(&self, row: &mut [u8]) {
+        let (head, tail) = row.split_at_mut(Self::HEAD);
+        head[..8].copy_from_slice(&self.sequence.to_be_bytes());
+        head[8..].copy_from_slice(&self.topic.to_be_bytes());
+        tail.copy_from_slice(self.body);
     }
 
     pub(super) fn read(row: &'a [u8]) -> Result<MessageRow<'a>, CorruptRow> {
@@ -70,20 +69,65 @@ impl<'a> MessageRow<'a> {
 
     fn parse(row: &'a [u8]) -> Option<MessageRow<'a>> {
         let (sequence, rest) = row.split_first_chunk::<8>()?;
-        let (length, rest) = rest.split_first_chunk::<2>()?;
-        let (topic, body) = rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
-        let pubsub_topic = std::str::from_utf8(topic).ok()?;
-        Some(MessageRow { sequence: u64::from_be_bytes(*sequence), pubsub_topic, body })
+        let (topic, body) = rest.split_first_chunk::<2>()?;
+        Some(MessageRow { sequence: u64::from_be_bytes(*sequence), topic: u16::from_be_bytes(*topic), body })
     }
 
-    pub(super) fn message(&self, key: &Key) -> StoredMessage {
-        StoredMessage {
+    pub(super) fn message(&self, key: &Key, topics: &Topics) -> Result<StoredMessage, CorruptRow> {
+        Ok(StoredMessage {
             key: *key,
             sequence: self.sequence,
-            pubsub_topic: self.pubsub_topic.to_owned(),
+            pubsub_topic: topics.name(self.topic)?.to_owned(),
             body: Bytes::copy_from_slice(self.body),
-        }
+        })
     }
+}
+
+/// The rows of [`TOPICS`], in memory.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Topics(BTreeMap<u16, String>);
+
+impl Topics {
+    pub(super) fn new(rows: BTreeMap<u16, String>) -> Topics {
+        Topics(rows)
+    }
+
+    /// The number of a topic; there are few.
+    pub(super) fn number(&self, name: &str) -> Option<u16> {
+        self.0.iter().find(|(_, known)| *known == name).map(|(number, _)| *number)
+    }
+
+    /// The number of the next topic to come.
+    pub(super) fn next(&self) -> Option<u16> {
+        self.0.last_key_value().map_or(Some(0), |(last, _)| last.checked_add(1))
+    }
+
+    pub(super) fn insert(&mut self, number: u16, name: &str) {
+        self.0.insert(number, name.to_owned());
+    }
+
+    pub(super) fn name(&self, number: u16) -> Result<&str, CorruptRow> {
+        self.0.get(&number).map(String::as_str).ok_or(CorruptRow { table: "topics", bytes: 0 })
+    }
+}
+
+/// How many consecutive admissions share a part of [`IDS`].
+///
+/// Ids are random: in one table, each new one would change another page of it. So they go into parts by sequence: a commit changes
+/// pages of the newest part only, and a look-up asks all parts, newest first: 76 for ten million messages.
+const PART: u64 = 1 << 17;
+
+/// The part of a sequence.
+pub(super) fn part(sequence: u64) -> u32 {
+    u32::try_from(sequence / PART).unwrap_or(u32::MAX)
+}
+
+/// The key of [`IDS`]: the part (4 bytes) and the first 16 bytes of the id. Nobody finds two ids that share those.
+pub(super) fn id_key(part: u32, id: &Id) -> [u8; 20] {
+    let mut bytes = [0; 20];
+    bytes[..4].copy_from_slice(&part.to_be_bytes());
+    bytes[4..].copy_from_slice(&id.0[..16]);
+    bytes
 }
 
 /// The key of [`REFUSED`].

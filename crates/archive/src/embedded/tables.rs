@@ -6,7 +6,8 @@ use redb::{ReadableTable, Table, WriteTransaction};
 use super::{
     error::storage,
     schema::{
-        GROUPS, IDS, MESSAGES, META, MessageRow, REFUSED, meta, read_reason, refused_key, refused_message, write_reason,
+        CorruptRow, GROUPS, IDS, MESSAGES, META, MessageRow, REFUSED, Topics, id_key, meta, part, read_reason,
+        refused_key, refused_message, write_reason,
     },
 };
 use crate::{
@@ -18,17 +19,27 @@ use crate::{
 /// The open tables of a write transaction.
 pub(super) struct WriteTables<'t> {
     messages: Table<'t, &'static [u8; Key::LEN], &'static [u8]>,
-    ids: Table<'t, &'static [u8; 32], u64>,
+    ids: Table<'t, &'static [u8; 20], u64>,
     refused: Table<'t, &'static [u8; 56], &'static [u8]>,
+    topics: &'t Topics,
+    /// Rows of `ids` to come, so that they can be written in order.
+    new_ids: Vec<([u8; 20], u64)>,
 }
 
 impl<'t> WriteTables<'t> {
-    pub(super) fn open(txn: &'t WriteTransaction) -> Result<WriteTables<'t>, redb::Error> {
+    pub(super) fn open(txn: &'t WriteTransaction, topics: &'t Topics) -> Result<WriteTables<'t>, redb::Error> {
         Ok(WriteTables {
             messages: txn.open_table(MESSAGES)?,
             ids: txn.open_table(IDS)?,
             refused: txn.open_table(REFUSED)?,
+            topics,
+            new_ids: Vec::new(),
         })
+    }
+
+    fn remove_id(&mut self, key: &Key, sequence: u64) -> Result<(), AdmitError> {
+        self.ids.remove(&id_key(part(sequence), &key.id())).map_err(storage)?;
+        Ok(())
     }
 }
 
@@ -52,19 +63,22 @@ impl Tables for WriteTables<'_> {
     }
 
     fn put_message(&mut self, key: &Key, sequence: u64, topic: &str, body: &Bytes) -> Result<(), AdmitError> {
-        let length = MessageRow::len(topic, body);
-        let mut row = self.messages.insert_reserve(key.as_bytes(), length).map_err(storage)?;
-        MessageRow::write(row.as_mut(), sequence, topic, body);
-        drop(row);
-        self.ids.insert(&key.id().0, key.timestamp()).map_err(storage)?;
+        // Only topics of filters are admitted, and those were given numbers on opening.
+        let topic = self.topics.number(topic).unwrap_or(u16::MAX);
+        let mut row = self.messages.insert_reserve(key.as_bytes(), MessageRow::HEAD + body.len()).map_err(storage)?;
+        MessageRow { sequence, topic, body }.write(row.as_mut());
+        self.new_ids.push((id_key(part(sequence), &key.id()), key.timestamp()));
         Ok(())
     }
 
     fn take_message(&mut self, key: &Key) -> Result<Option<(String, Bytes)>, AdmitError> {
         let Some(row) = self.messages.remove(key.as_bytes()).map_err(storage)? else { return Ok(None) };
-        self.ids.remove(&key.id().0).map_err(storage)?;
-        let row = MessageRow::read(row.value()).map_err(|corrupt| AdmitError::Storage(Box::new(corrupt)))?;
-        Ok(Some((row.pubsub_topic.to_owned(), Bytes::copy_from_slice(row.body))))
+        let message = MessageRow::read(row.value()).map_err(corrupt)?;
+        let topic = self.topics.name(message.topic).map_err(corrupt)?.to_owned();
+        let (sequence, body) = (message.sequence, Bytes::copy_from_slice(message.body));
+        drop(row);
+        self.remove_id(key, sequence)?;
+        Ok(Some((topic, body)))
     }
 
     fn drop_messages(
@@ -73,21 +87,22 @@ impl Tables for WriteTables<'_> {
         limit: usize,
         dropped: &mut dyn FnMut(Key, usize),
     ) -> Result<(), AdmitError> {
+        let mut ids = Vec::new();
         let rows =
             self.messages.extract_from_if::<&[u8; Key::LEN], _>(..bound.as_bytes(), |_, _| true).map_err(storage)?;
         for row in rows.take(limit) {
             let (key, row) = row.map_err(storage)?;
-            let key = Key::from_bytes(*key.value());
-            self.ids.remove(&key.id().0).map_err(storage)?;
-            dropped(key, body_size(row.value())?);
+            let (key, row) = (Key::from_bytes(*key.value()), MessageRow::read(row.value()).map_err(corrupt)?);
+            ids.push((key, row.sequence));
+            dropped(key, row.body.len());
         }
-        Ok(())
+        ids.into_iter().try_for_each(|(key, sequence)| self.remove_id(&key, sequence))
     }
 
     fn oldest(&mut self, until: &mut dyn FnMut(Key, usize) -> bool) -> Result<(), AdmitError> {
         for row in self.messages.iter().map_err(storage)? {
             let (key, row) = row.map_err(storage)?;
-            if until(Key::from_bytes(*key.value()), body_size(row.value())?) {
+            if until(Key::from_bytes(*key.value()), MessageRow::read(row.value()).map_err(corrupt)?.body.len()) {
                 break;
             }
         }
@@ -96,7 +111,7 @@ impl Tables for WriteTables<'_> {
 
     fn refusal(&mut self, group: &GroupId, key: &Key) -> Result<Option<RefusalReason>, AdmitError> {
         let row = self.refused.get(&refused_key(group, key)).map_err(storage)?;
-        row.map(|row| read_reason(row.value())).transpose().map_err(|corrupt| AdmitError::Storage(Box::new(corrupt)))
+        row.map(|row| read_reason(row.value())).transpose().map_err(corrupt)
     }
 
     fn put_refusal(&mut self, group: &GroupId, key: &Key, reason: &RefusalReason) -> Result<bool, AdmitError> {
@@ -113,8 +128,16 @@ impl Tables for WriteTables<'_> {
         let rows = self.refused.extract_from_if::<&[u8; 56], _>(&start..&end, |_, _| true).map_err(storage)?;
         rows.take(limit).map(|row| Ok(refused_message(row.map_err(storage)?.0.value()))).collect()
     }
+
+    fn finish(mut self) -> Result<(), AdmitError> {
+        self.new_ids.sort_unstable();
+        for (id, timestamp) in &self.new_ids {
+            self.ids.insert(id, timestamp).map_err(storage)?;
+        }
+        Ok(())
+    }
 }
 
-fn body_size(row: &[u8]) -> Result<usize, AdmitError> {
-    Ok(MessageRow::read(row).map_err(|corrupt| AdmitError::Storage(Box::new(corrupt)))?.body.len())
+fn corrupt(row: CorruptRow) -> AdmitError {
+    AdmitError::Storage(Box::new(row))
 }
