@@ -117,7 +117,9 @@ impl Embedded {
     ) -> Result<R, AdmitError> {
         let mut writer = self.writer();
         let mut totals = writer.totals.clone();
-        let txn = self.db.begin_write().map_err(storage)?;
+        let mut txn = self.db.begin_write().map_err(storage)?;
+        // Two syncs instead of one, so that opening after a kill need not read the whole file.
+        txn.set_quick_repair(true);
         let tables = WriteTables::open(&txn, &self.topics).map_err(storage)?;
         let mut ledger = Ledger::new(&self.predicate, tables, &mut totals, self.max_refused);
         let result = work(&mut ledger)?;

@@ -1,6 +1,9 @@
 //! A small message format and helpers for the archive's tests.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
+pub mod disk;
+pub mod model;
+
 use std::{collections::BTreeSet, path::Path, sync::Arc};
 
 use bytes::Bytes;

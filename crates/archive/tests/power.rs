@@ -1,0 +1,86 @@
+//! Power cuts: an archive over a disk that loses, tears and reorders what was not synced.
+#![allow(clippy::unwrap_used)]
+mod common;
+
+use common::{
+    disk::Disk,
+    model::{Model, filters, model_options, op},
+};
+use hearken_archive::{Embedded, EmbeddedOptions, OpenError};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+/// How many power cuts the ordinary run makes; ten times as many if the environment variable `HEARKEN_FULL` is set, as
+/// `tests/run --full` does.
+const CUTS: u64 = 300;
+
+fn cuts() -> u64 {
+    if std::env::var_os("HEARKEN_FULL").is_some() { 10 * CUTS } else { CUTS }
+}
+
+fn open(disk: &Disk) -> Result<Embedded, OpenError> {
+    let mut options = EmbeddedOptions::new("disk", model_options(filters()));
+    (options.cache_size, options.database_cache_size) = (1 << 16, 1 << 18);
+    Embedded::open_with_backend(disk.clone(), options)
+}
+
+/// Works until the power goes; then the model is at the last thing that was acknowledged, and `next` is what was under way.
+fn work(disk: &Disk, model: &mut Model, seed: u64, next: &mut u64) {
+    let Ok(archive) = open(disk) else { return };
+    loop {
+        let op = op(seed, *next);
+        match Model::run(&archive, &op) {
+            Ok(answers) => assert_eq!(answers, model.apply(&op)),
+            Err(_) => return,
+        }
+        *next += 1;
+    }
+}
+
+#[test]
+fn no_power_cut_loses_what_was_acknowledged() {
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    let (mut stored, mut refused, mut finished) = (0, 0, 0);
+    for run in 0..cuts().div_ceil(10) {
+        let (mut disk, mut model, mut next) = (Disk::default(), Model::new(filters()), 0);
+        for _ in 0..10 {
+            // Often amid the first few: opening is where most can go wrong.
+            let most = if rng.random_bool(0.3) { 20 } else { 400 };
+            disk.cut_after(rng.random_range(0..most));
+            work(&disk, &mut model, run, &mut next);
+            disk = Disk::holding(disk.after_power_cut(rng.random()));
+
+            let archive = open(&disk).unwrap_or_else(|error| panic!("run {run}, op {next}: {error}"));
+            if !model.agrees(&archive) {
+                // It was not acknowledged, but may have been done: then wholly.
+                model.apply(&op(run, next));
+                next += 1;
+                finished += 1;
+            }
+            model.verify(&archive);
+        }
+        stored += model.messages.len();
+        refused += model.refused.values().map(|refused| refused.len()).sum::<usize>();
+    }
+    assert!(stored > 1000 && refused > 100 && finished > 0, "the work was too little: {stored}, {refused}, {finished}");
+}
+
+/// The test's test: if nothing is synced, messages do get lost.
+#[test]
+fn a_missing_sync_would_be_seen() {
+    let lost = (0..20).any(|run| {
+        let (disk, mut model, mut next) = (Disk::default(), Model::new(filters()), 0);
+        drop(open(&disk).unwrap());
+        disk.lie();
+        disk.cut_after(300);
+        work(&disk, &mut model, run, &mut next);
+        let disk = Disk::holding(disk.after_power_cut(run));
+        let Ok(archive) = open(&disk) else { return true };
+        if model.agrees(&archive) {
+            return false;
+        }
+        model.apply(&op(run, next));
+        !model.agrees(&archive)
+    });
+    assert!(lost);
+}
