@@ -128,9 +128,15 @@ fn embedded(name: &'static str, messages: &[Bytes], batch: usize) -> Run {
     let path = folder.path().join("archive.redb");
     let counts = Arc::new(Counts::default());
     let options = EmbeddedOptions::new(&path, ArchiveOptions::new(vec![filter(&[])], Arc::new(common::TestFormat)));
-    let file = File::options().read(true).write(true).create(true).truncate(true).open(&path).unwrap();
-    let file = FileBackend::new(file).unwrap();
-    let archive = Embedded::open_with_backend(Counting { file, counts: counts.clone() }, options.clone()).unwrap();
+    let counting = {
+        let (path, counts) = (path.clone(), counts.clone());
+        move || {
+            let file = File::options().read(true).write(true).create(true).truncate(false).open(&path)?;
+            let file = FileBackend::new(file).map_err(std::io::Error::other)?;
+            Ok(Counting { file, counts: counts.clone() })
+        }
+    };
+    let archive = Embedded::open_with_backend(counting, options.clone()).unwrap();
     counts.bytes.store(0, Ordering::Relaxed);
     counts.syncs.store(0, Ordering::Relaxed);
     let start = Instant::now();

@@ -1,3 +1,5 @@
+use std::path::PathBuf;
+
 use hearken_tree::{GroupId, Id, Key, KeyRange, PageError, Snapshot};
 
 use crate::{Admission, Candidate, Filter, FormatError};
@@ -84,6 +86,18 @@ pub enum AdmitError {
         /// Why.
         source: FormatError,
     },
+    /// The archive's file is damaged.
+    #[error(
+        "the archive {} is damaged: {found}. Restore it from a backup, or move it away: an empty archive fetches from its \
+         neighbours what lies in its window",
+        path.display()
+    )]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// What was found.
+        found: String,
+    },
     /// The index failed.
     #[error("indexing a batch of messages failed, nothing of it was stored: {0}")]
     Index(#[from] PageError),
@@ -99,6 +113,18 @@ pub enum ReadError {
     /// The database failed.
     #[error("reading the archive failed: {0}")]
     Storage(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The archive's file is damaged.
+    #[error(
+        "the archive {} is damaged: {found}. Restore it from a backup, or move it away: an empty archive fetches from its \
+         neighbours what lies in its window",
+        path.display()
+    )]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// What was found.
+        found: String,
+    },
     /// The index failed.
     #[error(transparent)]
     Index(#[from] PageError),

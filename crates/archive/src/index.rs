@@ -47,6 +47,7 @@ impl GroupIndex {
     }
 }
 
-fn remove_all(tree: &mut Tree, keys: &[Key]) -> Result<(), PageError> {
+/// Removes keys, which are there.
+pub(crate) fn remove_all(tree: &mut Tree, keys: &[Key]) -> Result<(), PageError> {
     keys.iter().try_for_each(|key| tree.remove(key).map(|_| ()))
 }

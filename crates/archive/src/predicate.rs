@@ -74,6 +74,19 @@ impl Predicate {
         Ok(self.format.header(pubsub_topic, body)?.content_topic)
     }
 
+    /// Whether a stored message belongs to the group at `place`.
+    pub(crate) fn belongs(&self, place: usize, pubsub_topic: &str, body: &[u8]) -> bool {
+        let Some((_, filter)) = self.filters.get(place) else { return false };
+        filter.pubsub_topic == pubsub_topic
+            && (filter.content_topics.is_empty()
+                || self.content_topic(pubsub_topic, body).is_ok_and(|topic| filter.admits(pubsub_topic, &topic)))
+    }
+
+    /// Whether `body` is the message with this key.
+    pub(crate) fn is_message(&self, key: &Key, pubsub_topic: &str, body: &[u8]) -> bool {
+        self.format.header(pubsub_topic, body).is_ok_and(|header| header.key() == *key)
+    }
+
     /// The oldest timestamp that is kept as of `now`.
     pub(crate) fn kept_from(&self, now: u64) -> u64 {
         self.limits.max_age.map_or(0, |age| now.saturating_sub(nanos(age)))

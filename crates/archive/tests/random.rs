@@ -9,19 +9,7 @@ use proptest::prelude::*;
 /// Works through `ops` of the run of `seed`.
 fn work(archive: &dyn Archive, model: &mut Model, seed: u64, ops: std::ops::Range<u64>) {
     for n in ops {
-        let op = op(seed, n);
-        let known = |candidate: &hearken_archive::Candidate| match &candidate.origin {
-            hearken_archive::Origin::Synced { group, .. } => {
-                model.filters.iter().any(|filter| filter.group() == *group)
-            }
-            hearken_archive::Origin::Topic(_) => true,
-        };
-        let op = match op {
-            common::model::Op::Admit(batch, now) => {
-                common::model::Op::Admit(batch.into_iter().filter(known).collect(), now)
-            }
-            other => other,
-        };
+        let op = op(seed, n).within(&model.filters);
         assert_eq!(Model::run(archive, &op).unwrap(), model.apply(&op), "op {n}");
         assert!(model.agrees(archive), "after op {n}: {op:?}");
     }
@@ -30,7 +18,7 @@ fn work(archive: &dyn Archive, model: &mut Model, seed: u64, ops: std::ops::Rang
 
 fn embedded(folder: &tempfile::TempDir, options: ArchiveOptions) -> Embedded {
     let mut options = EmbeddedOptions::new(folder.path().join("archive.redb"), options);
-    options.cache_size = 1 << 16;
+    (options.cache_size, options.at_once) = (1 << 16, 7);
     Embedded::open(options).unwrap()
 }
 

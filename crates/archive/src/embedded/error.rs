@@ -1,6 +1,6 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use crate::AdmitError;
+use crate::{AdmitError, ReadError};
 
 /// The archive could not be opened. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -106,6 +106,35 @@ pub(super) fn storage(error: impl Into<redb::Error>) -> AdmitError {
 }
 
 /// A failure of the database while reading.
-pub(super) fn unreadable(error: impl Into<redb::Error>) -> crate::ReadError {
-    crate::ReadError::Storage(Box::new(error.into()))
+pub(super) fn unreadable(error: impl Into<redb::Error>) -> ReadError {
+    ReadError::Storage(Box::new(error.into()))
+}
+
+/// Tells damage from other failures, and where the file lies.
+pub(super) fn located(error: AdmitError, path: &Path) -> AdmitError {
+    match error {
+        AdmitError::Storage(source) => match damage(&*source) {
+            Some(found) => AdmitError::Corrupt { path: path.to_owned(), found },
+            None => AdmitError::Storage(source),
+        },
+        other => other,
+    }
+}
+
+/// The same for reading.
+pub(super) fn located_read(error: ReadError, path: &Path) -> ReadError {
+    match error {
+        ReadError::Storage(source) => match damage(&*source) {
+            Some(found) => ReadError::Corrupt { path: path.to_owned(), found },
+            None => ReadError::Storage(source),
+        },
+        other => other,
+    }
+}
+
+fn damage(source: &(dyn std::error::Error + 'static)) -> Option<String> {
+    match source.downcast_ref::<redb::Error>() {
+        Some(redb::Error::Corrupted(found)) => Some(found.clone()),
+        _ => None,
+    }
 }

@@ -1,35 +1,38 @@
 //! The embedded archive: one redb file with messages and index.
 mod error;
+mod index;
 mod open;
+mod rows;
 mod schema;
+mod store;
 mod tables;
+mod version;
 
 use std::{
     path::PathBuf,
-    sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard},
 };
 
 use hearken_tree::{GroupId, Id, Key, KeyRange};
-use redb::{Builder, Database, ReadOnlyTable, ReadableDatabase, StorageBackend};
+use redb::{ReadOnlyTable, StorageBackend};
 
 pub use self::error::OpenError;
 use self::{
     error::{storage, unreadable},
-    schema::{CorruptRow, IDS, MESSAGES, MessageRow, Topics, id_key, part},
+    index::GroupTrees,
+    open::Opened,
+    rows::Rows,
+    schema::{IDS, MESSAGES, MessageRow, id_key, part},
+    store::{Opener, Store, catch},
     tables::{WriteTables, write_totals},
+    version::{Context, Version},
 };
 use crate::{
     Admission, AdmitError, Archive, ArchiveOptions, Candidate, Filter, PageLimit, ReadError, StoredMessage, View,
     archive::Page,
-    index::GroupIndex,
-    ledger::{Ledger, Totals},
+    ledger::{Changes, Ledger, Totals},
     predicate::Predicate,
 };
-
-/// How many messages one transaction of [`Archive::retain`] drops at most: bounds its memory and how long others wait.
-const DROP_AT_ONCE: usize = 50_000;
-/// How many rows between two keys of a group a scan skips before it looks the next one up instead.
-const SKIP: usize = 16;
 
 /// Where an [`Embedded`] archive lies and how much memory it may take.
 #[derive(Clone)]
@@ -40,6 +43,11 @@ pub struct EmbeddedOptions {
     pub cache_size: usize,
     /// Pages of the file kept in memory by the database, in bytes.
     pub database_cache_size: usize,
+    /// Reads and checks the whole file on opening, index and messages aside: finds damage that a plain open trusts not to be there.
+    pub verify: bool,
+    /// How many messages one transaction of [`Archive::retain`], or of filling a new group, handles at most: bounds its memory, and
+    /// how long others wait.
+    pub at_once: usize,
     /// What every archive has to be told.
     pub archive: ArchiveOptions,
 }
@@ -47,19 +55,28 @@ pub struct EmbeddedOptions {
 impl EmbeddedOptions {
     /// 64 MiB for decoded pages, 64 MiB for the database.
     pub fn new(path: impl Into<PathBuf>, archive: ArchiveOptions) -> EmbeddedOptions {
-        EmbeddedOptions { path: path.into(), cache_size: 64 << 20, database_cache_size: 64 << 20, archive }
+        EmbeddedOptions {
+            path: path.into(),
+            cache_size: 64 << 20,
+            database_cache_size: 64 << 20,
+            verify: false,
+            at_once: 50_000,
+            archive,
+        }
     }
 }
 
 /// A durable archive in one file, without a server.
 ///
-/// One writer at a time; readers read a consistent state and never wait for a commit.
+/// One writer at a time; readers read a consistent state and never wait for a commit. Messages and index are committed together:
+/// after a kill or a power cut at any instant, both are as of the last commit that was acknowledged, or of one more.
 pub struct Embedded {
-    db: Database,
-    predicate: Predicate,
+    store: Store,
+    context: Arc<Context>,
+    cache_size: usize,
+    at_once: usize,
     max_bytes: Option<u64>,
     max_refused: u64,
-    topics: Topics,
     writer: Mutex<Writer>,
     published: RwLock<Published>,
 }
@@ -67,7 +84,11 @@ pub struct Embedded {
 /// What only the writer sees.
 struct Writer {
     totals: Totals,
-    indexes: Vec<GroupIndex>,
+    indexes: Vec<GroupTrees>,
+    /// The last commit.
+    version: Arc<Version>,
+    /// The database failed and could not be opened again yet.
+    failed: bool,
 }
 
 /// What readers see: the state after the last commit.
@@ -79,73 +100,124 @@ struct Published {
 
 impl Embedded {
     /// Opens the archive, or makes an empty one. It is ready on return: groups that are new are filled from the stored messages,
-    /// groups that are gone are dropped (their messages stay until retention takes them).
+    /// groups that are gone are dropped (their messages stay until retention takes them). Reads the top of the index only.
     pub fn open(options: EmbeddedOptions) -> Result<Embedded, OpenError> {
-        let db = open::database(&options.path, &builder(&options))?;
-        Embedded::over(db, options)
+        open::find_or_create(&options.path)?;
+        let path = options.path.clone();
+        Embedded::over(Box::new(move |builder| builder.create(&path)), options)
     }
 
-    /// The same over another place than a file, which `options.path` only names.
-    pub fn open_with_backend(backend: impl StorageBackend, options: EmbeddedOptions) -> Result<Embedded, OpenError> {
-        let db = builder(&options)
-            .create_with_backend(backend)
-            .map_err(|error| open::database_error(&options.path, error))?;
-        Embedded::over(db, options)
+    /// The same over another place than a file, which `options.path` only names. `backend` is called again whenever the database has
+    /// to be opened again after a failure.
+    pub fn open_with_backend<B: StorageBackend>(
+        backend: impl Fn() -> std::io::Result<B> + Send + Sync + 'static,
+        options: EmbeddedOptions,
+    ) -> Result<Embedded, OpenError> {
+        Embedded::over(Box::new(move |builder| builder.create_with_backend(backend()?)), options)
     }
 
-    fn over(db: Database, options: EmbeddedOptions) -> Result<Embedded, OpenError> {
-        let ArchiveOptions { filters, format, validator, limits, max_bytes, max_refused } = options.archive;
+    fn over(opener: Opener, options: EmbeddedOptions) -> Result<Embedded, OpenError> {
+        let EmbeddedOptions { path, cache_size, database_cache_size, verify, at_once, archive } = options;
+        let ArchiveOptions { filters, format, validator, limits, max_bytes, max_refused } = archive;
         let predicate = Predicate::new(format, validator, limits, filters);
-        let opened = open::prepare(&db, &options.path, &predicate, max_bytes)?;
-        let writer = Writer { totals: opened.totals, indexes: opened.indexes };
-        let published = RwLock::new(writer.publish());
-        Ok(Embedded {
-            db,
-            predicate,
-            max_bytes,
-            max_refused,
-            topics: opened.topics,
-            writer: Mutex::new(writer),
-            published,
+        let store = Store::open(&path, database_cache_size, verify, opener)
+            .map_err(|error| open::database_error(&path, error))?;
+        let opened = catch(|| {
+            open::check_version(&store)?;
+            open::settle(&store, predicate, max_bytes, cache_size, at_once.max(1))
         })
+        .unwrap_or_else(|found| Err(OpenError::Corrupt { path: path.clone(), found }))?;
+        let context = opened.context.clone();
+        let writer = Writer::new(opened);
+        let published = RwLock::new(writer.publish());
+        let writer = Mutex::new(writer);
+        Ok(Embedded { store, context, cache_size, at_once: at_once.max(1), max_bytes, max_refused, writer, published })
     }
 
-    /// Runs one write transaction: tables and counters, one durable commit, then the index.
+    /// Runs one write transaction: tables, counters and index pages, one durable commit. Nothing of it is seen before, and nothing
+    /// stays of it if it fails.
     fn write<R>(
         &self,
         work: impl FnOnce(&mut Ledger<'_, WriteTables<'_>>) -> Result<R, AdmitError>,
     ) -> Result<R, AdmitError> {
         let mut writer = self.writer();
+        if writer.failed {
+            self.recover(&mut writer)?;
+        }
         let mut totals = writer.totals.clone();
-        let mut txn = self.db.begin_write().map_err(storage)?;
-        // Two syncs instead of one, so that opening after a kill need not read the whole file.
-        txn.set_quick_repair(true);
-        let tables = WriteTables::open(&txn, &self.topics).map_err(storage)?;
-        let mut ledger = Ledger::new(&self.predicate, tables, &mut totals, self.max_refused);
+        let result = catch(|| self.transact(&mut writer, &mut totals, work))
+            .unwrap_or_else(|found| Err(storage(redb::Error::Corrupted(found))));
+        match result {
+            Ok((result, Some(version))) => {
+                writer.committed(totals, version);
+                *self.published.write().unwrap_or_else(PoisonError::into_inner) = writer.publish();
+                Ok(result)
+            }
+            Ok((result, None)) => Ok(result),
+            Err(error) => {
+                match &error {
+                    // If this fails too, the next one to write tries again; readers keep what they have.
+                    AdmitError::Storage(_) => drop(self.recover(&mut writer)),
+                    // The database is sound: only what was changed in memory has to go.
+                    _ => writer.discard(),
+                }
+                Err(error::located(error, self.store.path()))
+            }
+        }
+    }
+
+    /// The transaction itself; the version it made, if it changed anything.
+    fn transact<R>(
+        &self,
+        writer: &mut Writer,
+        totals: &mut Totals,
+        work: impl FnOnce(&mut Ledger<'_, WriteTables<'_>>) -> Result<R, AdmitError>,
+    ) -> Result<(R, Option<Arc<Version>>), AdmitError> {
+        let txn = self.store.write().map_err(storage)?;
+        let tables = WriteTables::open(&txn, &self.context.topics).map_err(storage)?;
+        let mut ledger = Ledger::new(&self.context.predicate, tables, totals, self.max_refused);
         let result = work(&mut ledger)?;
         let changes = ledger.finish()?;
-        if totals == writer.totals && changes.iter().all(|changes| changes.is_empty()) {
+        let healed = self.context.take_healed();
+        if *totals == writer.totals && healed.is_empty() && changes.iter().all(Changes::is_empty) {
             txn.abort().map_err(storage)?;
-            return Ok(result);
+            return Ok((result, None));
         }
-        write_totals(&txn, &self.predicate, &totals).map_err(storage)?;
+        index::write_healed(&txn, &writer.version, &healed)?;
+        let applied = totals.sequence;
+        for ((index, changes), refused) in writer.indexes.iter_mut().zip(&changes).zip(&totals.refused) {
+            if !changes.is_empty() {
+                index.apply(changes, *refused, &writer.version)?;
+                index.flush(&txn)?;
+            }
+            index.write_row(&txn, applied, *refused).map_err(storage)?;
+        }
+        write_totals(&txn, totals).map_err(storage)?;
         txn.commit().map_err(storage)?;
-        writer.totals = totals;
-        let Writer { totals, indexes } = &mut *writer;
-        for ((index, changes), refused) in indexes.iter_mut().zip(&changes).zip(&totals.refused) {
-            index.apply(changes, *refused)?;
-        }
+        let read = self.store.read().map_err(storage)?;
+        let version = Version::new(&read, self.context.clone()).map_err(storage)?;
+        Ok((result, Some(Arc::new(version))))
+    }
+
+    /// Takes up what was committed last, from the file: a failed commit may have come through all the same.
+    fn recover(&self, writer: &mut Writer) -> Result<(), AdmitError> {
+        writer.failed = true;
+        self.store.reopen().map_err(storage)?;
+        let opened = catch(|| open::reload(&self.store, &self.context, self.cache_size))
+            .unwrap_or_else(|found| Err(redb::Error::Corrupted(found)))
+            .map_err(storage)?;
+        *writer = Writer::new(opened);
         *self.published.write().unwrap_or_else(PoisonError::into_inner) = writer.publish();
-        Ok(result)
+        Ok(())
     }
 
     /// Drops everything before `bound`, in as many transactions as it takes.
     fn drop_before(&self, bound: &Key) -> Result<u64, AdmitError> {
         let mut total = 0;
         loop {
-            let dropped = self.write(|ledger| ledger.drop_before(bound, DROP_AT_ONCE))?;
+            let dropped = self.write(|ledger| ledger.drop_before(bound, self.at_once))?;
             total += dropped;
-            if dropped < DROP_AT_ONCE as u64 {
+            if dropped < self.at_once as u64 {
                 return Ok(total);
             }
         }
@@ -159,105 +231,117 @@ impl Embedded {
         self.published.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn message(&self, key: &Key, row: &[u8]) -> Result<StoredMessage, ReadError> {
-        MessageRow::read(row).and_then(|row| row.message(key, &self.topics)).map_err(corrupt)
+    /// Reads, and says of a failure where the file lies.
+    fn reading<R>(&self, work: impl FnOnce() -> Result<R, ReadError>) -> Result<R, ReadError> {
+        let found = catch(work).unwrap_or_else(|found| Err(unreadable(redb::Error::Corrupted(found))));
+        found.map_err(|error| error::located_read(error, self.store.path()))
     }
 
-    fn messages(&self) -> Result<ReadOnlyTable<&'static [u8; Key::LEN], &'static [u8]>, ReadError> {
-        self.db.begin_read().map_err(unreadable)?.open_table(MESSAGES).map_err(unreadable)
+    fn messages(&self) -> Result<Messages, ReadError> {
+        self.store.read().map_err(unreadable)?.open_table(MESSAGES).map_err(unreadable)
+    }
+
+    /// The message in a row, if it is the one that belongs at `key`: a damaged file must not give a wrong one.
+    fn message(&self, key: &Key, row: &[u8]) -> Result<StoredMessage, ReadError> {
+        let message =
+            MessageRow::read(row).and_then(|row| row.message(key, &self.context.topics)).map_err(unreadable)?;
+        if self.context.predicate.is_message(key, &message.pubsub_topic, &message.body) {
+            return Ok(message);
+        }
+        Err(unreadable(redb::Error::Corrupted(format!("the message stored at {key:?} is not the one with that id"))))
     }
 }
+
+/// The table of messages in a read transaction.
+type Messages = ReadOnlyTable<&'static [u8; Key::LEN], &'static [u8]>;
 
 impl Writer {
+    fn new(opened: Opened) -> Writer {
+        Writer { totals: opened.totals, indexes: opened.indexes, version: opened.version, failed: false }
+    }
+
+    fn committed(&mut self, totals: Totals, version: Arc<Version>) {
+        self.totals = totals;
+        // All of them: a tree that still read from the version before would keep its pages from being used again.
+        self.indexes.iter_mut().for_each(|index| index.committed(&version));
+        self.version = version;
+    }
+
+    /// Forgets what was not committed.
+    fn discard(&mut self) {
+        let Writer { indexes, version, .. } = self;
+        indexes.iter_mut().for_each(|index| index.discard(version));
+    }
+
     fn publish(&self) -> Published {
         let Totals { sequence, floor, .. } = self.totals;
-        Published { views: self.indexes.iter().map(GroupIndex::view).collect(), sequence, floor }
+        Published { views: self.indexes.iter().map(GroupTrees::view).collect(), sequence, floor }
     }
-}
-
-fn builder(options: &EmbeddedOptions) -> Builder {
-    let mut builder = Builder::new();
-    builder.set_cache_size(options.database_cache_size);
-    builder
 }
 
 impl Archive for Embedded {
     fn groups(&self) -> Vec<Filter> {
-        self.predicate.filters().iter().map(|(_, filter)| filter.clone()).collect()
+        self.context.predicate.filters().iter().map(|(_, filter)| filter.clone()).collect()
     }
 
     fn admit(&self, batch: &[Candidate], now: u64) -> Result<Vec<Admission>, AdmitError> {
         let floor = self.published().floor;
         let batch = batch
             .iter()
-            .map(|candidate| self.predicate.read(candidate, now, floor))
+            .map(|candidate| self.context.predicate.read(candidate, now, floor))
             .collect::<Result<Vec<_>, _>>()
             .map_err(AdmitError::UnknownGroup)?;
         self.write(|ledger| ledger.admit(batch))
     }
 
     fn view(&self, group: &GroupId) -> Result<View, ReadError> {
-        let place = self.predicate.place(group).ok_or(ReadError::UnknownGroup(*group))?;
+        let place = self.context.predicate.place(group).ok_or(ReadError::UnknownGroup(*group))?;
         self.published().views.get(place).cloned().ok_or(ReadError::UnknownGroup(*group))
     }
 
     fn get(&self, keys: &[Key]) -> Result<Vec<Option<StoredMessage>>, ReadError> {
-        let messages = self.messages()?;
-        keys.iter()
-            .map(|key| {
-                let row = messages.get(key.as_bytes()).map_err(unreadable)?;
-                row.map(|row| self.message(key, row.value())).transpose()
-            })
-            .collect()
+        self.reading(|| {
+            let messages = self.messages()?;
+            keys.iter()
+                .map(|key| {
+                    let row = messages.get(key.as_bytes()).map_err(unreadable)?;
+                    row.map(|row| self.message(key, row.value())).transpose()
+                })
+                .collect()
+        })
     }
 
     fn find(&self, id: &Id) -> Result<Option<Key>, ReadError> {
-        let txn = self.db.begin_read().map_err(unreadable)?;
-        let (ids, messages) = (txn.open_table(IDS).map_err(unreadable)?, txn.open_table(MESSAGES).map_err(unreadable)?);
-        let last = self.published().sequence;
-        for part in (0..=part(last)).rev() {
-            if let Some(timestamp) = ids.get(&id_key(part, id)).map_err(unreadable)? {
-                let key = Key::new(timestamp.value(), *id);
-                return Ok(messages.get(key.as_bytes()).map_err(unreadable)?.map(|_| key));
+        self.reading(|| {
+            let txn = self.store.read().map_err(unreadable)?;
+            let (ids, messages) =
+                (txn.open_table(IDS).map_err(unreadable)?, txn.open_table(MESSAGES).map_err(unreadable)?);
+            for part in (0..=part(self.published().sequence)).rev() {
+                if let Some(timestamp) = ids.get(&id_key(part, id)).map_err(unreadable)? {
+                    let key = Key::new(timestamp.value(), *id);
+                    return Ok(messages.get(key.as_bytes()).map_err(unreadable)?.map(|_| key));
+                }
             }
-        }
-        Ok(None)
+            Ok(None)
+        })
     }
 
     fn scan(&self, group: &GroupId, range: &KeyRange, limit: PageLimit) -> Result<Vec<StoredMessage>, ReadError> {
         let view = self.view(group)?;
-        // Opened after the view: what the view has is there, or was dropped since.
-        let messages = self.messages()?;
-        let mut page = Page::new(limit);
-        let mut rows =
-            messages.range::<&[u8; Key::LEN]>(range.start().as_bytes()..range.end().as_bytes()).map_err(unreadable)?;
-        for key in view.kept.keys(range) {
-            let key = key?;
-            // Neighbours in the group are mostly neighbours in the table.
-            let mut found = None;
-            for row in rows.by_ref().take(SKIP) {
-                let (place, row) = row.map_err(unreadable)?;
-                if *place.value() >= *key.as_bytes() {
-                    found = Some((Key::from_bytes(*place.value()), row));
+        self.reading(|| {
+            // Opened after the view: what the view has is there, or was dropped since.
+            let mut rows = Rows::new(self.messages()?, range)?;
+            let mut page = Page::new(limit);
+            for key in view.kept.keys(range) {
+                let key = key?;
+                let Some(row) = rows.at(&key)? else { continue };
+                let size = row.value().len().saturating_sub(MessageRow::HEAD);
+                if !page.push(size, || self.message(&key, row.value()))? {
                     break;
                 }
             }
-            if !matches!(&found, Some((place, _)) if *place == key) {
-                rows = messages.range::<&[u8; Key::LEN]>(key.as_bytes()..range.end().as_bytes()).map_err(unreadable)?;
-                found = rows
-                    .next()
-                    .transpose()
-                    .map_err(unreadable)?
-                    .map(|(place, row)| (Key::from_bytes(*place.value()), row));
-            }
-            let Some((_, row)) = found.filter(|(place, _)| *place == key) else { continue };
-            if !page
-                .push(row.value().len() - MessageRow::HEAD.min(row.value().len()), || self.message(&key, row.value()))?
-            {
-                break;
-            }
-        }
-        Ok(page.messages)
+            Ok(page.messages)
+        })
     }
 
     fn delete(&self, keys: &[Key]) -> Result<u64, AdmitError> {
@@ -265,7 +349,7 @@ impl Archive for Embedded {
     }
 
     fn retain(&self, now: u64) -> Result<u64, AdmitError> {
-        let aged = self.drop_before(&Key::at(self.predicate.kept_from(now)))?;
+        let aged = self.drop_before(&Key::at(self.context.predicate.kept_from(now)))?;
         let Some(max_bytes) = self.max_bytes else { return Ok(aged) };
         match self.write(|ledger| ledger.raise_floor(max_bytes))? {
             Some(floor) => Ok(aged + self.drop_before(&Key::at(floor))?),
@@ -274,10 +358,6 @@ impl Archive for Embedded {
     }
 
     fn kept_from(&self, now: u64) -> u64 {
-        self.predicate.kept_from(now).max(self.published().floor)
+        self.context.predicate.kept_from(now).max(self.published().floor)
     }
-}
-
-fn corrupt(row: CorruptRow) -> ReadError {
-    ReadError::Storage(Box::new(row))
 }

@@ -1,18 +1,28 @@
 //! Opening: what lies at the path, is it ours, and is the index where the messages are.
-use std::{collections::BTreeMap, fs::File, io::Read, path::Path};
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    io::{self, Read},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use hearken_tree::{GroupId, Key};
-use redb::{Builder, Database, ReadableDatabase, ReadableTable, StorageError, TableHandle, WriteTransaction};
+use redb::{Database, DatabaseError, ReadableTable, StorageError, TableHandle, WriteTransaction};
 
 use super::{
-    error::OpenError,
+    error::{OpenError, storage},
+    index::{self, GroupTrees},
     schema::{
-        FORMAT_VERSION, GROUPS, IDS, MESSAGES, META, MessageRow, REFUSED, TOPICS, Topics, meta, refused_key,
-        refused_message,
+        FORMAT_VERSION, GROUPS, GroupRow, IDS, MESSAGES, META, MessageRow, PAGES, REFUSED, TOPICS, Topics, meta,
+        refused_key, refused_message,
     },
+    store::Store,
+    tables::write_totals,
+    version::{Context, Version},
 };
 use crate::{
-    index::GroupIndex,
+    AdmitError,
     ledger::{Changes, Totals},
     predicate::Predicate,
 };
@@ -20,15 +30,16 @@ use crate::{
 /// What every redb file starts with (redb's docs/design.md, "Super-header").
 const REDB_MAGIC: &[u8; 9] = b"redb\x1a\x0a\xa9\x0d\x0a";
 
-/// Looks at the file before the database does, to tell a foreign one from a damaged one.
-pub(super) fn inspect(path: &Path) -> Result<(), OpenError> {
+/// Looks at the file before the database does, to tell a foreign one from a damaged one, and makes it if there is none.
+pub(super) fn find_or_create(path: &Path) -> Result<(), OpenError> {
+    let failed = |error| io_error(path, error);
     let mut file = match File::open(path) {
         Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(io_error(path, error)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return create(path),
+        Err(error) => return Err(failed(error)),
     };
     let mut start = Vec::new();
-    file.by_ref().take(REDB_MAGIC.len() as u64).read_to_end(&mut start).map_err(|error| io_error(path, error))?;
+    file.by_ref().take(REDB_MAGIC.len() as u64).read_to_end(&mut start).map_err(failed)?;
     if start.is_empty() || start == REDB_MAGIC {
         return Ok(());
     }
@@ -36,20 +47,53 @@ pub(super) fn inspect(path: &Path) -> Result<(), OpenError> {
     if REDB_MAGIC.starts_with(&start) {
         return Err(OpenError::Corrupt { path, found: format!("it ends after {} bytes", start.len()) });
     }
+    if start.iter().all(|byte| *byte == 0) {
+        return Err(OpenError::Corrupt { path, found: "it starts with zeros".to_owned() });
+    }
     Err(OpenError::Foreign { path, found: format!("it starts with the bytes {start:02x?}") })
 }
 
+/// Makes an empty database at `path`: under another name first, so that a kill leaves a whole one or none.
+fn create(path: &Path) -> Result<(), OpenError> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".new");
+    let new = path.with_file_name(name);
+    let made = match Database::create(&new) {
+        // A kill left it half made.
+        Err(DatabaseError::Storage(_)) if new.is_file() => {
+            fs::remove_file(&new).map_err(DatabaseError::from).and_then(|()| Database::create(&new))
+        }
+        made => made,
+    };
+    let made = made.map_err(|error| database_error(path, error))?;
+    // While its lock is held: of two that make one, one sees that it is already open. A link replaces nothing.
+    let named = match fs::hard_link(&new, path) {
+        Ok(()) => fs::remove_file(&new),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => fs::remove_file(&new),
+        // Some file systems have no links.
+        Err(_) => fs::rename(&new, path),
+    };
+    let named = named.and_then(|()| sync_folder(path));
+    drop(made);
+    named.map_err(|error| io_error(path, error))
+}
+
+/// Makes the folder's entry of `path` durable.
+fn sync_folder(path: &Path) -> io::Result<()> {
+    let folder =
+        path.parent().filter(|folder| !folder.as_os_str().is_empty()).map_or(PathBuf::from("."), Path::to_owned);
+    File::open(folder)?.sync_all()
+}
+
 /// Says what a failure of the system means for the user.
-pub(super) fn io_error(path: &Path, source: std::io::Error) -> OpenError {
+pub(super) fn io_error(path: &Path, source: io::Error) -> OpenError {
     let path = path.to_owned();
     match source.kind() {
-        std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => {
-            OpenError::Permission { path, source }
-        }
-        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => OpenError::DiskFull { path, source },
-        std::io::ErrorKind::NotFound => OpenError::NoFolder { path },
-        std::io::ErrorKind::IsADirectory => OpenError::Foreign { path, found: "it is a folder".to_owned() },
-        std::io::ErrorKind::UnexpectedEof | std::io::ErrorKind::InvalidData => {
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => OpenError::Permission { path, source },
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => OpenError::DiskFull { path, source },
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => OpenError::NoFolder { path },
+        io::ErrorKind::IsADirectory => OpenError::Foreign { path, found: "it is a folder".to_owned() },
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData => {
             OpenError::Corrupt { path, found: source.to_string() }
         }
         _ => OpenError::Storage { path, source: Box::new(source) },
@@ -66,102 +110,161 @@ pub(super) fn database_error(path: &Path, error: impl Into<redb::Error>) -> Open
         redb::Error::TableTypeMismatch { table, .. } => {
             OpenError::Foreign { path: path_buf, found: format!("its table {table} has another form") }
         }
+        redb::Error::UpgradeRequired(version) => OpenError::Storage {
+            path: path_buf,
+            source: format!("the file was made by a database of version {version}, too old to be read").into(),
+        },
         other => OpenError::Storage { path: path_buf, source: Box::new(other) },
     }
 }
 
-/// Opens or creates the database file.
-pub(super) fn database(path: &Path, builder: &Builder) -> Result<Database, OpenError> {
-    inspect(path)?;
-    builder.create(path).map_err(|error| database_error(path, error))
-}
-
-/// What the file says, and the index built from it.
+/// What opening found and made.
 pub(super) struct Opened {
     pub(super) totals: Totals,
-    pub(super) topics: Topics,
-    pub(super) indexes: Vec<GroupIndex>,
+    pub(super) version: Arc<Version>,
+    pub(super) indexes: Vec<GroupTrees>,
+    pub(super) context: Arc<Context>,
 }
 
-/// Brings the tables into the form and the groups that are wanted, in one transaction, and builds the index.
-pub(super) fn prepare(
-    db: &Database,
-    path: &Path,
-    predicate: &Predicate,
-    max_bytes: Option<u64>,
-) -> Result<Opened, OpenError> {
-    let failed = |error: redb::Error| database_error(path, error);
-    let txn = db.begin_write().map_err(|error| failed(error.into()))?;
-    check_version(&txn, path)?;
-    let totals = settle(&txn, predicate, max_bytes).map_err(failed)?;
-    let topics = topics(&txn, predicate).map_err(failed)?.ok_or(OpenError::TooManyTopics)?;
-    super::tables::write_totals(&txn, predicate, &totals).map_err(failed)?;
-    txn.commit().map_err(|error| failed(error.into()))?;
-    let indexes = build(db, path, predicate, &topics)?;
-    Ok(Opened { totals, topics, indexes })
-}
-
-/// Whether the tables are an archive's, of a version that this program reads.
-fn check_version(txn: &WriteTransaction, path: &Path) -> Result<(), OpenError> {
-    let failed = |error: redb::Error| database_error(path, error);
-    let names: Vec<String> =
-        txn.list_tables().map_err(|error| failed(error.into()))?.map(|table| table.name().to_owned()).collect();
-    if !names.is_empty() && !names.iter().any(|name| name == META.name()) {
-        let found = format!("it is the redb database of another program, with tables {}", names.join(", "));
-        return Err(OpenError::Foreign { path: path.to_owned(), found });
-    }
-    let mut table = txn.open_table(META).map_err(|error| failed(error.into()))?;
-    let version = table.get(meta::FORMAT).map_err(|error| failed(error.into()))?.map(|version| version.value());
-    match version {
-        None => {
-            table.insert(meta::FORMAT, FORMAT_VERSION).map_err(|error| failed(error.into()))?;
-            Ok(())
+/// Whether the tables are an archive's, of a version that this program reads; makes those of an empty file.
+pub(super) fn check_version(store: &Store) -> Result<(), OpenError> {
+    let failed = |error: redb::Error| database_error(store.path(), error);
+    let path = store.path().to_owned();
+    let txn = store.write().map_err(failed)?;
+    match read_version(&txn).map_err(failed)? {
+        Ok(Some(FORMAT_VERSION)) => txn.abort().map_err(|error| failed(error.into())),
+        Ok(None) => {
+            make_tables(&txn).map_err(failed)?;
+            txn.commit().map_err(|error| failed(error.into()))
         }
-        Some(FORMAT_VERSION) => Ok(()),
-        Some(found) if found > FORMAT_VERSION => {
-            Err(OpenError::Newer { path: path.to_owned(), found, expected: FORMAT_VERSION })
+        Ok(Some(found)) if found > FORMAT_VERSION => Err(OpenError::Newer { path, found, expected: FORMAT_VERSION }),
+        // There is no older one yet; the first to come upgrades here, in one transaction.
+        Ok(Some(found)) => Err(OpenError::Older { path, found, expected: FORMAT_VERSION }),
+        Err(tables) => {
+            let found = format!("it is the redb database of another program, with tables {}", tables.join(", "));
+            Err(OpenError::Foreign { path, found })
         }
-        // There is no older one yet; the first to come upgrades here.
-        Some(found) => Err(OpenError::Older { path: path.to_owned(), found, expected: FORMAT_VERSION }),
     }
 }
 
-/// Makes every table, reads the counters, and drops what belongs to groups that are not kept any more.
-fn settle(txn: &WriteTransaction, predicate: &Predicate, max_bytes: Option<u64>) -> Result<Totals, redb::Error> {
+/// The version of the archive; `None` for an empty file; the tables of a foreign one.
+fn read_version(txn: &WriteTransaction) -> Result<Result<Option<u64>, Vec<String>>, redb::Error> {
+    let names: Vec<String> = txn.list_tables()?.map(|table| table.name().to_owned()).collect();
+    if names.is_empty() {
+        return Ok(Ok(None));
+    }
+    if !names.iter().any(|name| name == META.name()) {
+        return Ok(Err(names));
+    }
+    let version = txn.open_table(META)?.get(meta::FORMAT)?.map(|version| version.value());
+    Ok(version.map(Some).ok_or(names))
+}
+
+fn make_tables(txn: &WriteTransaction) -> Result<(), redb::Error> {
+    txn.open_table(META)?.insert(meta::FORMAT, FORMAT_VERSION)?;
     txn.open_table(MESSAGES)?;
     txn.open_table(IDS)?;
-    let mut table = txn.open_table(META)?;
+    txn.open_table(REFUSED)?;
+    txn.open_table(TOPICS)?;
+    txn.open_table(PAGES)?;
+    txn.open_table(GROUPS)?;
+    Ok(())
+}
+
+/// Reads the counters and the index, and brings both to the groups that are wanted.
+pub(super) fn settle(
+    store: &Store,
+    predicate: Predicate,
+    max_bytes: Option<u64>,
+    cache: usize,
+    at_once: usize,
+) -> Result<Opened, OpenError> {
+    let failed = |error: redb::Error| database_error(store.path(), error);
+    let txn = store.write().map_err(failed)?;
+    let totals = settle_totals(&txn, &predicate, max_bytes).map_err(failed)?;
+    let topics = settle_topics(&txn, &predicate).map_err(failed)?.ok_or(OpenError::TooManyTopics)?;
+    let rows = settle_groups(&txn, &predicate, totals.sequence).map_err(failed)?;
+    txn.commit().map_err(|error| failed(error.into()))?;
+
+    let context = Arc::new(Context::new(predicate, topics));
+    let mut opened = open_indexes(store, &context, &totals, &rows, cache).map_err(failed)?;
+    let missing: Vec<usize> =
+        rows.iter().enumerate().filter(|(_, row)| row.is_none()).map(|(place, _)| place).collect();
+    if !missing.is_empty() {
+        fill(store, &mut opened, &missing, at_once).map_err(|error| match error {
+            AdmitError::Storage(source) => match source.downcast::<redb::Error>() {
+                Ok(error) => failed(*error),
+                Err(source) => OpenError::Storage { path: store.path().to_owned(), source },
+            },
+            other => OpenError::Storage { path: store.path().to_owned(), source: Box::new(other) },
+        })?;
+    }
+    Ok(opened)
+}
+
+/// Reads again what was committed, after a failure. Nothing is filled or dropped: the groups are those of before.
+pub(super) fn reload(store: &Store, context: &Arc<Context>, cache: usize) -> Result<Opened, redb::Error> {
+    let txn = store.read()?;
+    let meta = txn.open_table(META)?;
+    let groups = txn.open_table(GROUPS)?;
+    let mut totals = read_totals(&meta)?;
+    let mut rows = Vec::new();
+    for (group, _) in context.predicate.filters() {
+        let row = groups.get(&group.0)?.map(|row| GroupRow::read(row.value())).transpose()?;
+        totals.refused.push(row.as_ref().map_or(0, |row| row.refused));
+        rows.push(row);
+    }
+    open_indexes(store, context, &totals, &rows, cache)
+}
+
+fn open_indexes(
+    store: &Store,
+    context: &Arc<Context>,
+    totals: &Totals,
+    rows: &[Option<GroupRow>],
+    cache: usize,
+) -> Result<Opened, redb::Error> {
+    let version = Arc::new(Version::new(&store.read()?, context.clone())?);
+    let cache = cache / rows.len().max(1);
+    let indexes = context.predicate.filters().iter().zip(rows).map(|((group, _), row)| match row {
+        Some(row) => Ok(GroupTrees::open(*group, row, &version, cache)),
+        None => index::empty(*group, &version, cache).map_err(|error| redb::Error::Corrupted(error.to_string())),
+    });
+    let indexes = indexes.collect::<Result<_, redb::Error>>()?;
+    Ok(Opened { totals: totals.clone(), version, indexes, context: context.clone() })
+}
+
+fn read_totals(table: &impl ReadableTable<&'static str, u64>) -> Result<Totals, redb::Error> {
     let read = |name: &str| -> Result<u64, redb::Error> { Ok(table.get(name)?.map_or(0, |value| value.value())) };
-    let mut totals = Totals {
+    Ok(Totals {
         sequence: read(meta::SEQUENCE)?,
         messages: read(meta::MESSAGES)?,
         bytes: read(meta::BYTES)?,
         floor: read(meta::FLOOR)?,
         refused: Vec::new(),
-    };
+    })
+}
+
+fn settle_totals(txn: &WriteTransaction, predicate: &Predicate, max_bytes: Option<u64>) -> Result<Totals, redb::Error> {
+    let mut table = txn.open_table(META)?;
+    let mut totals = read_totals(&table)?;
     // The floor holds for the size it was raised for: a larger archive may be filled again.
     let size = max_bytes.unwrap_or(0);
-    if read(meta::MAX_BYTES)? != size {
+    if table.get(meta::MAX_BYTES)?.map_or(0, |value| value.value()) != size {
         totals.floor = 0;
         table.insert(meta::MAX_BYTES, size)?;
+        table.insert(meta::FLOOR, 0)?;
     }
-    let mut groups = txn.open_table(GROUPS)?;
-    let mut refused = txn.open_table(REFUSED)?;
-    let known: Vec<GroupId> =
-        groups.iter()?.map(|row| Ok(GroupId(*row?.0.value()))).collect::<Result<_, StorageError>>()?;
-    for gone in known.iter().filter(|group| predicate.place(group).is_none()) {
-        let (start, end) = (refused_key(gone, &Key::MIN), refused_key(gone, &Key::MAX));
-        refused.retain_in::<&[u8; 56], _>(&start..=&end, |_, _| false)?;
-        groups.remove(&gone.0)?;
-    }
+    let groups = txn.open_table(GROUPS)?;
     for (group, _) in predicate.filters() {
-        totals.refused.push(groups.get(&group.0)?.map_or(0, |row| row.value().1));
+        let row = groups.get(&group.0)?.map(|row| GroupRow::read(row.value())).transpose()?;
+        totals.refused.push(row.map_or(0, |row| row.refused));
     }
     Ok(totals)
 }
 
 /// Reads the topics and numbers those that are new; `None` if there are too many.
-fn topics(txn: &WriteTransaction, predicate: &Predicate) -> Result<Option<Topics>, redb::Error> {
+fn settle_topics(txn: &WriteTransaction, predicate: &Predicate) -> Result<Option<Topics>, redb::Error> {
     let mut table = txn.open_table(TOPICS)?;
     let mut rows = BTreeMap::new();
     for row in table.iter()? {
@@ -179,46 +282,102 @@ fn topics(txn: &WriteTransaction, predicate: &Predicate) -> Result<Option<Topics
     Ok(Some(topics))
 }
 
-/// Builds the index from the messages.
-fn build(db: &Database, path: &Path, predicate: &Predicate, topics: &Topics) -> Result<Vec<GroupIndex>, OpenError> {
-    let failed = |error: redb::Error| database_error(path, error);
-    let mut changes = vec![Changes::default(); predicate.filters().len()];
-    collect(db, predicate, topics, &mut changes).map_err(failed)?;
-    changes
-        .iter()
-        .map(|changes| {
-            let mut index = GroupIndex::default();
-            let refused = changes.refused.len() as u64;
-            index
-                .apply(changes, refused)
-                .map_err(|error| OpenError::Storage { path: path.to_owned(), source: Box::new(error) })?;
-            Ok(index)
-        })
-        .collect()
+/// Drops what belongs to groups that are not kept any more. What is known of the others, in their order; `None`: it has to be filled.
+fn settle_groups(
+    txn: &WriteTransaction,
+    predicate: &Predicate,
+    sequence: u64,
+) -> Result<Vec<Option<GroupRow>>, redb::Error> {
+    let mut groups = txn.open_table(GROUPS)?;
+    let known: Vec<GroupId> =
+        groups.iter()?.map(|row| Ok(GroupId(*row?.0.value()))).collect::<Result<_, StorageError>>()?;
+    for gone in known.iter().filter(|group| predicate.place(group).is_none()) {
+        let (start, end) = (refused_key(gone, &Key::MIN), refused_key(gone, &Key::MAX));
+        txn.open_table(REFUSED)?.retain_in::<&[u8; 56], _>(&start..=&end, |_, _| false)?;
+        index::clear(txn, gone)?;
+        groups.remove(&gone.0)?;
+    }
+    let mut rows = Vec::new();
+    for (group, _) in predicate.filters() {
+        let row = groups.get(&group.0)?.map(|row| GroupRow::read(row.value())).transpose()?;
+        // An index that is behind is filled anew: messages and index are committed together, so that there is none, unless
+        // somebody else wrote the messages.
+        let row = row.filter(|row| row.applied == sequence);
+        if row.is_none() {
+            // Half filled, perhaps, when the last program that did was killed.
+            index::clear(txn, group)?;
+        }
+        rows.push(row);
+    }
+    Ok(rows)
 }
 
-fn collect(db: &Database, predicate: &Predicate, topics: &Topics, changes: &mut [Changes]) -> Result<(), redb::Error> {
-    let txn = db.begin_read()?;
-    for row in txn.open_table(MESSAGES)?.iter()? {
-        let (key, row) = row?;
-        let row = MessageRow::read(row.value()).map_err(|corrupt| redb::Error::Corrupted(corrupt.to_string()))?;
-        let topic = topics.name(row.topic).map_err(|corrupt| redb::Error::Corrupted(corrupt.to_string()))?;
+/// Fills the groups at these places from the stored messages, `at_once` keys of each in a transaction. Their rows come last: until
+/// then, they count as not filled.
+fn fill(store: &Store, opened: &mut Opened, places: &[usize], at_once: usize) -> Result<(), AdmitError> {
+    let mut keys = vec![Vec::new(); opened.indexes.len()];
+    let context = opened.context.clone();
+    let read = store.read().map_err(storage)?;
+    let messages = read.open_table(MESSAGES).map_err(storage)?;
+    for row in messages.iter().map_err(storage)? {
+        let (key, row) = row.map_err(storage)?;
         let key = Key::from_bytes(*key.value());
-        let content_topic = predicate
+        let row = MessageRow::read(row.value()).map_err(storage)?;
+        let topic = context.topics.name(row.topic).map_err(storage)?;
+        let content_topic = context
+            .predicate
             .content_topic(topic, row.body)
-            .map_err(|error| redb::Error::Corrupted(format!("message {key:?} cannot be read: {error}")))?;
-        for place in predicate.admitting(topic, &content_topic) {
-            if let Some(changes) = changes.get_mut(place) {
-                changes.stored.push(key);
+            .map_err(|source| AdmitError::Unreadable { key, source })?;
+        for place in context.predicate.admitting(topic, &content_topic).filter(|place| places.contains(place)) {
+            if let Some(keys) = keys.get_mut(place) {
+                keys.push(key);
+            }
+        }
+        if keys.iter().any(|keys| keys.len() >= at_once) {
+            fill_some(store, opened, places, &mut keys, false)?;
+        }
+    }
+    fill_some(store, opened, places, &mut keys, true)
+}
+
+/// The keys that a group refused.
+fn refused_keys(txn: &WriteTransaction, group: &GroupId) -> Result<Vec<Key>, redb::Error> {
+    let (start, end) = (refused_key(group, &Key::MIN), refused_key(group, &Key::MAX));
+    let table = txn.open_table(REFUSED)?;
+    let rows = table.range::<&[u8; 56]>(&start..=&end)?;
+    rows.map(|row| Ok(refused_message(row?.0.value()))).collect()
+}
+
+fn fill_some(
+    store: &Store,
+    opened: &mut Opened,
+    places: &[usize],
+    keys: &mut [Vec<Key>],
+    last: bool,
+) -> Result<(), AdmitError> {
+    let txn = store.write().map_err(storage)?;
+    for place in places {
+        let (Some(index), Some(keys)) = (opened.indexes.get_mut(*place), keys.get_mut(*place)) else { continue };
+        let mut changes = Changes { stored: std::mem::take(keys), ..Changes::default() };
+        if last {
+            changes.refused = refused_keys(&txn, &index.group()).map_err(storage)?;
+        }
+        let refused = changes.refused.len() as u64;
+        index.apply(&changes, refused, &opened.version)?;
+        index.flush(&txn)?;
+        if last {
+            index.write_row(&txn, opened.totals.sequence, refused).map_err(storage)?;
+            if let Some(total) = opened.totals.refused.get_mut(*place) {
+                *total = refused;
             }
         }
     }
-    let refused = txn.open_table(REFUSED)?;
-    for ((group, _), changes) in predicate.filters().iter().zip(changes) {
-        let (start, end) = (refused_key(group, &Key::MIN), refused_key(group, &Key::MAX));
-        for row in refused.range::<&[u8; 56]>(&start..=&end)? {
-            changes.refused.push(refused_message(row?.0.value()));
-        }
+    if last {
+        write_totals(&txn, &opened.totals).map_err(storage)?;
     }
+    txn.commit().map_err(storage)?;
+    let read = store.read().map_err(storage)?;
+    opened.version = Arc::new(Version::new(&read, opened.context.clone()).map_err(storage)?);
+    opened.indexes.iter_mut().for_each(|index| index.committed(&opened.version));
     Ok(())
 }

@@ -2,7 +2,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use hearken_tree::{GroupId, Id, Key};
+use hearken_tree::{Digest, GroupId, Id, Key, PageId, Root};
 use redb::TableDefinition;
 
 use crate::{RefusalReason, StoredMessage};
@@ -20,8 +20,13 @@ pub(super) const TOPICS: TableDefinition<u16, &str> = TableDefinition::new("topi
 pub(super) const IDS: TableDefinition<&[u8; 20], u64> = TableDefinition::new("ids");
 /// Why a group refused a key, by group and key: a code (1 byte) and what belongs to it.
 pub(super) const REFUSED: TableDefinition<&[u8; 56], &[u8]> = TableDefinition::new("refused");
-/// By group: the last sequence that its index follows, and how many refused keys it remembers.
-pub(super) const GROUPS: TableDefinition<&[u8; 16], (u64, u64)> = TableDefinition::new("groups");
+/// What is known of a group's index, see [`GroupRow`].
+pub(super) const GROUPS: TableDefinition<&[u8; 16], &[u8]> = TableDefinition::new("groups");
+/// Index pages, see [`page_key`]: check (8 bytes), page.
+pub(super) const PAGES: TableDefinition<&[u8; PAGE_KEY], &[u8]> = TableDefinition::new("pages");
+
+/// Length of a key of [`PAGES`].
+pub(super) const PAGE_KEY: usize = 58;
 
 /// Names in [`META`].
 pub(super) mod meta {
@@ -186,4 +191,96 @@ pub(super) fn read_reason(row: &[u8]) -> Result<RefusalReason, CorruptRow> {
         6 => RefusalReason::Deleted,
         _ => return Err(corrupt),
     })
+}
+
+/// Which of a group's trees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Which {
+    /// What is kept.
+    Kept,
+    /// What is kept or refused. Only the pages in which it differs are stored.
+    Held,
+}
+
+/// The key of [`PAGES`]: group (16 bytes), tree (1), level (1), first key (40).
+pub(super) fn page_key(group: &GroupId, which: Which, id: &PageId) -> [u8; PAGE_KEY] {
+    let mut bytes = [0; PAGE_KEY];
+    bytes[..16].copy_from_slice(&group.0);
+    bytes[16] = match which {
+        Which::Kept => 0,
+        Which::Held => 1,
+    };
+    bytes[17] = id.level;
+    bytes[18..].copy_from_slice(id.first.as_bytes());
+    bytes
+}
+
+/// The first and the last possible key of a tree's pages.
+pub(super) fn page_keys(group: &GroupId, which: Which) -> [[u8; PAGE_KEY]; 2] {
+    let first = PageId { level: 0, first: Key::MIN };
+    let last = PageId { level: u8::MAX, first: Key::MAX };
+    [page_key(group, which, &first), page_key(group, which, &last)]
+}
+
+/// A row of [`PAGES`].
+pub(super) fn seal_page(page: &[u8]) -> Vec<u8> {
+    let mut row = Vec::with_capacity(8 + page.len());
+    row.extend_from_slice(&blake3::hash(page).as_bytes()[..8]);
+    row.extend_from_slice(page);
+    row
+}
+
+/// The page in a row of [`PAGES`]; `None` if it is not what was written.
+pub(super) fn open_page(row: &[u8]) -> Option<&[u8]> {
+    let (check, page) = row.split_first_chunk::<8>()?;
+    (blake3::hash(page).as_bytes()[..8] == check[..]).then_some(page)
+}
+
+/// A row of [`GROUPS`]: applied sequence (8 bytes), number of refused keys (8), root of what is kept, root of what is held (where it
+/// is another). A root: level of its page (255: none), first key (40), digest (32), number of keys (8).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct GroupRow {
+    /// The last sequence that the index follows.
+    pub(super) applied: u64,
+    pub(super) refused: u64,
+    pub(super) kept: Root,
+    pub(super) held: Option<Root>,
+}
+
+impl GroupRow {
+    pub(super) fn write(&self) -> Vec<u8> {
+        let mut row = Vec::with_capacity(16 + 2 * 81);
+        row.extend_from_slice(&self.applied.to_be_bytes());
+        row.extend_from_slice(&self.refused.to_be_bytes());
+        for root in std::iter::once(&self.kept).chain(&self.held) {
+            row.push(root.page.map_or(u8::MAX, |page| page.level));
+            row.extend_from_slice(root.page.map_or(Key::MIN, |page| page.first).as_bytes());
+            row.extend_from_slice(&root.digest.0);
+            row.extend_from_slice(&root.count.to_be_bytes());
+        }
+        row
+    }
+
+    pub(super) fn read(row: &[u8]) -> Result<GroupRow, CorruptRow> {
+        Self::parse(row).ok_or(CorruptRow { table: "groups", bytes: row.len() })
+    }
+
+    fn parse(row: &[u8]) -> Option<GroupRow> {
+        let (applied, rest) = row.split_first_chunk::<8>()?;
+        let (refused, rest) = rest.split_first_chunk::<8>()?;
+        let (kept, rest) = root(rest)?;
+        let held = if rest.is_empty() { None } else { Some(root(rest).filter(|(_, rest)| rest.is_empty())?.0) };
+        Some(GroupRow { applied: u64::from_be_bytes(*applied), refused: u64::from_be_bytes(*refused), kept, held })
+    }
+}
+
+/// Reads a root from the front of `bytes`.
+fn root(bytes: &[u8]) -> Option<(Root, &[u8])> {
+    let (level, rest) = bytes.split_first()?;
+    let (first, rest) = rest.split_first_chunk::<{ Key::LEN }>()?;
+    let (digest, rest) = rest.split_first_chunk::<32>()?;
+    let (count, rest) = rest.split_first_chunk::<8>()?;
+    let page = PageId { level: *level, first: Key::from_bytes(*first) };
+    let page = (*level != u8::MAX).then_some(page);
+    Some((Root { page, digest: Digest(*digest), count: u64::from_be_bytes(*count) }, rest))
 }

@@ -6,14 +6,13 @@ use redb::{ReadableTable, Table, WriteTransaction};
 use super::{
     error::storage,
     schema::{
-        CorruptRow, GROUPS, IDS, MESSAGES, META, MessageRow, REFUSED, Topics, id_key, meta, part, read_reason,
-        refused_key, refused_message, write_reason,
+        CorruptRow, IDS, MESSAGES, META, MessageRow, REFUSED, Topics, id_key, meta, part, read_reason, refused_key,
+        refused_message, write_reason,
     },
 };
 use crate::{
     AdmitError, RefusalReason,
     ledger::{Tables, Totals},
-    predicate::Predicate,
 };
 
 /// The open tables of a write transaction.
@@ -44,16 +43,12 @@ impl<'t> WriteTables<'t> {
 }
 
 /// Writes the counters.
-pub(super) fn write_totals(txn: &WriteTransaction, predicate: &Predicate, totals: &Totals) -> Result<(), redb::Error> {
+pub(super) fn write_totals(txn: &WriteTransaction, totals: &Totals) -> Result<(), redb::Error> {
     let mut table = txn.open_table(META)?;
     table.insert(meta::SEQUENCE, totals.sequence)?;
     table.insert(meta::MESSAGES, totals.messages)?;
     table.insert(meta::BYTES, totals.bytes)?;
     table.insert(meta::FLOOR, totals.floor)?;
-    let mut groups = txn.open_table(GROUPS)?;
-    for ((group, _), refused) in predicate.filters().iter().zip(&totals.refused) {
-        groups.insert(&group.0, (totals.sequence, *refused))?;
-    }
     Ok(())
 }
 

@@ -45,6 +45,25 @@ pub enum Op {
     Retain(u64),
 }
 
+impl Op {
+    /// Without what is delivered for groups that are not kept.
+    pub fn within(self, filters: &[Filter]) -> Op {
+        let kept = |candidate: &Candidate| match &candidate.origin {
+            Origin::Synced { group, .. } => filters.iter().any(|filter| filter.group() == *group),
+            Origin::Topic(_) => true,
+        };
+        match self {
+            Op::Admit(batch, now) => Op::Admit(batch.into_iter().filter(kept).collect(), now),
+            other => other,
+        }
+    }
+}
+
+/// Some of the groups.
+pub fn some_filters(rng: &mut ChaCha8Rng) -> Vec<Filter> {
+    filters().into_iter().filter(|_| rng.random_bool(0.8)).collect()
+}
+
 /// The `n`th thing done in the run of `seed`.
 pub fn op(seed: u64, n: u64) -> Op {
     let mut rng = ChaCha8Rng::seed_from_u64(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ n);

@@ -1,0 +1,224 @@
+//! The trees of a group, over pages in the file.
+use std::{collections::BTreeSet, sync::Arc};
+
+use hearken_tree::{GroupId, PageId, PageWrite, Root, Tree};
+use redb::{ReadableTable, Table, WriteTransaction};
+
+use super::{
+    error::storage,
+    schema::{GROUPS, GroupRow, PAGE_KEY, PAGES, Which, page_key, page_keys, seal_page},
+    version::Version,
+};
+use crate::{AdmitError, View, index::remove_all, ledger::Changes};
+
+/// A group's trees as of the last commit, or with changes that are to be committed.
+pub(super) struct GroupTrees {
+    group: GroupId,
+    cache: usize,
+    kept: Tree,
+    /// Only while something is refused.
+    held: Option<Tree>,
+    /// The roots as of the last commit.
+    durable: Roots,
+    /// The roots as of the last flush.
+    flushed: Roots,
+}
+
+#[derive(Clone, Copy)]
+struct Roots {
+    kept: Root,
+    held: Option<Root>,
+}
+
+/// The root of no keys.
+pub(super) fn empty_root() -> Result<Root, hearken_tree::PageError> {
+    Tree::new().flush(&mut |_| {})
+}
+
+impl GroupTrees {
+    /// The trees of `row` in `version`, with `cache` bytes for their decoded pages. Reads nothing yet.
+    pub(super) fn open(group: GroupId, row: &GroupRow, version: &Arc<Version>, cache: usize) -> GroupTrees {
+        let durable = Roots { kept: row.kept, held: row.held };
+        let kept = Tree::open(Arc::new(version.pages(group, Which::Kept)), row.kept, cache / 4 * 3);
+        let mut trees = GroupTrees { group, cache, kept, held: None, durable, flushed: durable };
+        trees.held = row.held.map(|root| trees.open_held(version, root));
+        trees
+    }
+
+    /// As long as nothing is refused, what is held is what is kept, page by page; so it starts there.
+    fn open_held(&self, version: &Arc<Version>, root: Root) -> Tree {
+        Tree::open(Arc::new(version.pages(self.group, Which::Held)), root, self.cache / 4)
+    }
+
+    /// Follows one transaction in memory; `refused` is how many refused keys are remembered after it. After an error the trees have to
+    /// be opened again.
+    pub(super) fn apply(&mut self, changes: &Changes, refused: u64, version: &Arc<Version>) -> Result<(), AdmitError> {
+        let refusing = !changes.refused.is_empty() || !changes.deleted.is_empty();
+        if refusing && self.held.is_none() {
+            self.held = Some(self.open_held(version, self.durable.kept));
+        }
+        if refused == 0 {
+            self.held = None;
+        }
+        if let Some(held) = &mut self.held {
+            held.insert_all(changes.stored.iter().chain(&changes.refused).chain(&changes.deleted).copied())?;
+            remove_all(held, &changes.forgotten)?;
+        }
+        self.kept.insert_all(changes.stored.iter().copied())?;
+        remove_all(&mut self.kept, &changes.deleted)?;
+        if let Some(bound) = &changes.before {
+            self.kept.drop_before(bound)?;
+            if let Some(held) = &mut self.held {
+                held.drop_before(bound)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the changed pages into the transaction.
+    pub(super) fn flush(&mut self, txn: &WriteTransaction) -> Result<(), AdmitError> {
+        let mut table = txn.open_table(PAGES).map_err(storage)?;
+        let mut writes = Vec::new();
+        let kept = self.kept.flush(&mut |write| writes.push(write))?;
+        let mut held_writes = Vec::new();
+        let held = match &mut self.held {
+            Some(held) => Some(held.flush(&mut |write| held_writes.push(write))?),
+            None => None,
+        };
+        let mut space = Space { table: &mut table, group: self.group };
+        if held.is_some() {
+            space.preserve(&writes, &held_writes).map_err(storage)?;
+        } else if self.durable.held.is_some() {
+            let [first, last] = page_keys(&self.group, Which::Held);
+            space.table.retain_in::<&[u8; PAGE_KEY], _>(&first..=&last, |_, _| false).map_err(storage)?;
+        }
+        writes.into_iter().try_for_each(|write| space.write_kept(write)).map_err(storage)?;
+        held_writes.into_iter().try_for_each(|write| space.write_held(write)).map_err(storage)?;
+        self.flushed = Roots { kept, held };
+        Ok(())
+    }
+
+    /// Writes what has to be known to open the trees again.
+    pub(super) fn write_row(&self, txn: &WriteTransaction, applied: u64, refused: u64) -> Result<(), redb::Error> {
+        let row = GroupRow { applied, refused, kept: self.flushed.kept, held: self.flushed.held };
+        txn.open_table(GROUPS)?.insert(&self.group.0, row.write().as_slice())?;
+        Ok(())
+    }
+
+    /// What was flushed is durable in `version`, from which all is read from now on.
+    pub(super) fn committed(&mut self, version: &Arc<Version>) {
+        self.durable = self.flushed;
+        self.kept.flushed(Arc::new(version.pages(self.group, Which::Kept)));
+        if let Some(held) = &mut self.held {
+            held.flushed(Arc::new(version.pages(self.group, Which::Held)));
+        }
+    }
+
+    /// Forgets what was not committed: the trees as they are in `version`, which was committed last.
+    pub(super) fn discard(&mut self, version: &Arc<Version>) {
+        let row = GroupRow { applied: 0, refused: 0, kept: self.durable.kept, held: self.durable.held };
+        *self = GroupTrees::open(self.group, &row, version, self.cache);
+    }
+
+    /// The trees as they stand.
+    pub(super) fn view(&self) -> View {
+        let kept = self.kept.snapshot();
+        let held = self.held.as_ref().map_or_else(|| kept.clone(), Tree::snapshot);
+        View { kept, held }
+    }
+
+    /// Whose trees they are.
+    pub(super) fn group(&self) -> GroupId {
+        self.group
+    }
+}
+
+/// The pages of a group inside a write transaction.
+struct Space<'a, 't> {
+    table: &'a mut Table<'t, &'static [u8; PAGE_KEY], &'static [u8]>,
+    group: GroupId,
+}
+
+impl Space<'_, '_> {
+    /// Keeps for what is held the pages that change only in what is kept: up to now they served both.
+    ///
+    /// A page that changes in both needs no copy, so this one is rare: it follows the deletion of a message, which is held on.
+    fn preserve(&mut self, kept: &[PageWrite], held: &[PageWrite]) -> Result<(), redb::Error> {
+        let touched: BTreeSet<PageId> = held.iter().map(place).collect();
+        for id in kept.iter().map(place).filter(|id| !touched.contains(id)) {
+            let own = page_key(&self.group, Which::Held, &id);
+            if self.table.get(&own)?.is_some() {
+                continue;
+            }
+            let page = self.table.get(&page_key(&self.group, Which::Kept, &id))?.map(|page| page.value().to_vec());
+            if let Some(page) = page {
+                self.table.insert(&own, page.as_slice())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn write_kept(&mut self, write: PageWrite) -> Result<(), redb::Error> {
+        match write {
+            PageWrite::Put(id, page) => {
+                self.table.insert(&page_key(&self.group, Which::Kept, &id), seal_page(&page).as_slice())?;
+            }
+            PageWrite::Delete(id) => {
+                self.table.remove(&page_key(&self.group, Which::Kept, &id))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Stores a page of what is held only where it differs from that of what is kept.
+    fn write_held(&mut self, write: PageWrite) -> Result<(), redb::Error> {
+        let (id, page) = match write {
+            PageWrite::Put(id, page) => (id, Some(seal_page(&page))),
+            PageWrite::Delete(id) => (id, None),
+        };
+        let own = page_key(&self.group, Which::Held, &id);
+        let kept = self.table.get(&page_key(&self.group, Which::Kept, &id))?;
+        let same = page.as_deref() == kept.as_ref().map(|kept| kept.value());
+        drop(kept);
+        match page.filter(|_| !same) {
+            Some(page) => self.table.insert(&own, page.as_slice())?.map(drop),
+            None => self.table.remove(&own)?.map(drop),
+        };
+        Ok(())
+    }
+}
+
+fn place(write: &PageWrite) -> PageId {
+    match write {
+        PageWrite::Put(id, _) | PageWrite::Delete(id) => *id,
+    }
+}
+
+/// Removes every page of a group's trees.
+pub(super) fn clear(txn: &WriteTransaction, group: &GroupId) -> Result<(), redb::Error> {
+    let ([first, _], [_, last]) = (page_keys(group, Which::Kept), page_keys(group, Which::Held));
+    txn.open_table(PAGES)?.retain_in::<&[u8; PAGE_KEY], _>(&first..=&last, |_, _| false)?;
+    Ok(())
+}
+
+/// An empty group's trees.
+pub(super) fn empty(group: GroupId, version: &Arc<Version>, cache: usize) -> Result<GroupTrees, AdmitError> {
+    let row = GroupRow { applied: 0, refused: 0, kept: empty_root()?, held: None };
+    Ok(GroupTrees::open(group, &row, version, cache))
+}
+
+/// Writes pages that were rebuilt on reading. What changes in the same transaction is written after.
+pub(super) fn write_healed(
+    txn: &WriteTransaction,
+    version: &Arc<Version>,
+    healed: &BTreeSet<(GroupId, Which, PageId)>,
+) -> Result<(), AdmitError> {
+    for (group, which, id) in healed {
+        let rebuilt = version.pages(*group, *which).rebuild(id).map_err(AdmitError::Storage)?;
+        if let Some(page) = rebuilt {
+            let mut table = txn.open_table(PAGES).map_err(storage)?;
+            table.insert(&page_key(group, *which, id), seal_page(&page).as_slice()).map_err(storage)?;
+        }
+    }
+    Ok(())
+}

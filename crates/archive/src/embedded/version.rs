@@ -1,0 +1,177 @@
+//! One committed version of the file, as index pages are read from it.
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use hearken_tree::{GroupId, Key, PageId, PageStore, PageWrite, Tree};
+use redb::{ReadOnlyTable, ReadTransaction};
+
+use super::{
+    schema::{
+        CorruptRow, MESSAGES, MessageRow, PAGE_KEY, PAGES, REFUSED, Topics, Which, open_page, page_key, refused_key,
+        refused_message,
+    },
+    store::guarded,
+};
+use crate::predicate::Predicate;
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// The most entries of a chunk: 8Q (docs of hearken-tree).
+const CHUNK: usize = 1024;
+
+/// The tables of one read transaction.
+pub(super) struct Version {
+    pages: ReadOnlyTable<&'static [u8; PAGE_KEY], &'static [u8]>,
+    messages: ReadOnlyTable<&'static [u8; Key::LEN], &'static [u8]>,
+    refused: ReadOnlyTable<&'static [u8; 56], &'static [u8]>,
+    context: Arc<Context>,
+}
+
+/// What versions share.
+pub(super) struct Context {
+    pub(super) predicate: Predicate,
+    pub(super) topics: Topics,
+    /// Pages that were rebuilt on reading and are still to be written.
+    healed: Mutex<BTreeSet<(GroupId, Which, PageId)>>,
+}
+
+/// The pages of one tree in one version.
+#[derive(Clone)]
+pub(super) struct Pages {
+    version: Arc<Version>,
+    group: GroupId,
+    which: Which,
+}
+
+impl Context {
+    pub(super) fn new(predicate: Predicate, topics: Topics) -> Context {
+        Context { predicate, topics, healed: Mutex::new(BTreeSet::new()) }
+    }
+
+    /// Takes the list of pages to be written anew.
+    pub(super) fn take_healed(&self) -> BTreeSet<(GroupId, Which, PageId)> {
+        std::mem::take(&mut *self.healed.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn heal(&self, group: GroupId, which: Which, id: PageId) -> bool {
+        self.healed.lock().unwrap_or_else(PoisonError::into_inner).insert((group, which, id))
+    }
+}
+
+impl Version {
+    pub(super) fn new(txn: &ReadTransaction, context: Arc<Context>) -> Result<Version, redb::Error> {
+        Ok(Version {
+            pages: txn.open_table(PAGES)?,
+            messages: txn.open_table(MESSAGES)?,
+            refused: txn.open_table(REFUSED)?,
+            context,
+        })
+    }
+
+    /// The pages of a tree.
+    pub(super) fn pages(self: &Arc<Version>, group: GroupId, which: Which) -> Pages {
+        Pages { version: self.clone(), group, which }
+    }
+
+    /// Hands the group's stored keys from `first` on, or those before it, nearest first, to `keys`, until it has enough.
+    fn stored(
+        &self,
+        group: &GroupId,
+        first: &Key,
+        forward: bool,
+        keys: &mut Vec<Key>,
+        enough: usize,
+    ) -> Result<(), Failure> {
+        let range = if forward {
+            self.messages.range::<&[u8; Key::LEN]>(first.as_bytes()..)?
+        } else {
+            self.messages.range::<&[u8; Key::LEN]>(..first.as_bytes())?
+        };
+        let place = self.context.predicate.place(group);
+        let mut rows: Box<dyn Iterator<Item = _>> = if forward { Box::new(range) } else { Box::new(range.rev()) };
+        while keys.len() < enough {
+            let Some(row) = rows.next() else { break };
+            let (key, row) = row?;
+            let row = MessageRow::read(row.value())?;
+            let topic = self.context.topics.name(row.topic)?;
+            if place.is_some_and(|place| self.context.predicate.belongs(place, topic, row.body)) {
+                keys.push(Key::from_bytes(*key.value()));
+            }
+        }
+        Ok(())
+    }
+
+    /// The group's refused keys in `start..end`.
+    fn refused(&self, group: &GroupId, start: &Key, end: &Key) -> Result<Vec<Key>, Failure> {
+        let (start, end) = (refused_key(group, start), refused_key(group, end));
+        let rows = self.refused.range::<&[u8; 56]>(&start..&end)?;
+        rows.map(|row| Ok(refused_message(row?.0.value()))).collect()
+    }
+}
+
+impl Pages {
+    /// What is stored at `id`: for what is held, its own page or else that of what is kept, which is the same there.
+    fn stored(&self, id: &PageId) -> Result<Option<Vec<u8>>, Failure> {
+        let places = match self.which {
+            Which::Kept => &[Which::Kept][..],
+            Which::Held => &[Which::Held, Which::Kept],
+        };
+        for which in places {
+            if let Some(row) = self.version.pages.get(&page_key(&self.group, *which, id))? {
+                // A damaged page counts as none: it is rebuilt.
+                return Ok(open_page(row.value()).map(<[u8]>::to_vec));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Rebuilds the page at `id` from the keys around it, alone.
+    ///
+    /// The chunk that starts at a key depends on its run alone, and on no more of that than lies within 8Q entries of its level to
+    /// either side: what shares a prefix with it either is the chunk, or is too much for one. An entry of level l stands for at most
+    /// (8Q)^l keys.
+    pub(super) fn rebuild(&self, id: &PageId) -> Result<Option<Vec<u8>>, Failure> {
+        let around = CHUNK.saturating_pow(u32::from(id.level) + 1).saturating_add(CHUNK);
+        let (mut before, mut keys) = (Vec::new(), Vec::new());
+        self.version.stored(&self.group, &id.first, false, &mut before, around)?;
+        self.version.stored(&self.group, &id.first, true, &mut keys, around)?;
+        if self.which == Which::Held {
+            // As far as the stored keys reach; further where they end.
+            let start = if before.len() < around { Key::MIN } else { before.last().copied().unwrap_or(Key::MIN) };
+            let end = if keys.len() < around { Key::MAX } else { keys.last().copied().unwrap_or(Key::MAX) };
+            keys.extend(self.version.refused(&self.group, &start, &end)?);
+        }
+        keys.append(&mut before);
+        keys.sort_unstable();
+        keys.dedup();
+        let mut tree = Tree::from_sorted(keys)?;
+        let mut found = None;
+        tree.flush(&mut |write| match write {
+            PageWrite::Put(place, bytes) if place == *id => found = Some(bytes),
+            PageWrite::Put(..) | PageWrite::Delete(_) => {}
+        })?;
+        Ok(found)
+    }
+}
+
+impl PageStore for Pages {
+    fn read(&self, id: &PageId) -> Result<Option<Vec<u8>>, Failure> {
+        let found = guarded(|| Ok(self.stored(id)))??;
+        if found.is_some() {
+            return Ok(found);
+        }
+        let rebuilt = guarded(|| Ok(self.rebuild(id)))??;
+        if rebuilt.is_some() && self.version.context.heal(self.group, self.which, *id) {
+            tracing::warn!(group = %self.group, level = id.level, first = ?id.first, "an index page is damaged: rebuilt from the messages");
+        }
+        Ok(rebuilt)
+    }
+}
+
+impl From<CorruptRow> for redb::Error {
+    fn from(row: CorruptRow) -> redb::Error {
+        redb::Error::Corrupted(row.to_string())
+    }
+}
