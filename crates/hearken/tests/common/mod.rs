@@ -96,6 +96,7 @@ pub fn config() -> Config {
     config.engine.settle_delay = Duration::from_secs(1);
     config.engine.horizon_grid = Duration::from_secs(1);
     config.engine.network_size = 10;
+    config.engine.limits.request_timeout = Duration::from_secs(2);
     config
 }
 
