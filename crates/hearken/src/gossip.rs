@@ -4,8 +4,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use hearken_scheduler::{Event, GossipId, GossipVerdict};
 use hearken_wire::Ihave;
-use libp2p::PeerId;
-use libp2p::gossipsub::{MessageAcceptance, MessageId};
+use libp2p::gossipsub::MessageAcceptance;
 
 use crate::Command;
 use crate::driver::Driver;
@@ -30,13 +29,13 @@ impl Driver {
             Ok(ihave) => ihave,
             Err(error) => {
                 tracing::debug!(source = %gossiped.source, %error, "what came on a control topic is no IHAVE");
-                return self.verdict(gossiped.source, gossiped.id, MessageAcceptance::Reject);
+                return self.report(gossiped, MessageAcceptance::Reject);
             }
         };
         let (id, from) = (GossipId(self.gossip_ids), gossiped.source);
         self.gossip_ids += 1;
         if self.parts.validates {
-            self.unjudged.insert(id, (gossiped.source, gossiped.id));
+            self.unjudged.insert(id, gossiped);
             if self.unjudged.len() > UNJUDGED {
                 // Not judged for so long, gossipsub has forgotten it.
                 self.unjudged.pop_first();
@@ -46,19 +45,19 @@ impl Driver {
     }
 
     pub(crate) fn judge(&mut self, id: GossipId, verdict: GossipVerdict) {
-        let Some((source, id)) = self.unjudged.remove(&id) else { return };
+        let Some(gossiped) = self.unjudged.remove(&id) else { return };
         let acceptance = match verdict {
             GossipVerdict::Accept => MessageAcceptance::Accept,
             GossipVerdict::Ignore => MessageAcceptance::Ignore,
             GossipVerdict::Reject => MessageAcceptance::Reject,
         };
-        self.verdict(source, id, acceptance);
+        self.report(gossiped, acceptance);
     }
 
     /// A gossipsub that forwards at once must not be told: it would forward a second time.
-    fn verdict(&self, source: PeerId, id: MessageId, acceptance: MessageAcceptance) {
+    fn report(&self, gossiped: Gossiped, acceptance: MessageAcceptance) {
         if self.parts.validates {
-            self.command(Command::Report { id, source, acceptance });
+            self.command(Command::Report { id: gossiped.id, source: gossiped.source, acceptance });
         }
     }
 

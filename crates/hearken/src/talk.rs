@@ -14,7 +14,7 @@ use crate::driver::Driver;
 use crate::inbox::News;
 use crate::peers::{Answering, Asking, Change};
 use crate::serve::Serve;
-use crate::status::{Notice, Report};
+use crate::status::Notice;
 use crate::stream::{Arrived, End, Link, Outgoing, StreamId};
 
 impl Driver {
@@ -35,10 +35,6 @@ impl Driver {
         }
         for group in news.sync {
             self.handle(Event::SyncNow(group));
-        }
-        for asker in news.reports {
-            // Who asked may have gone.
-            let _ = asker.send(self.report());
         }
     }
 
@@ -169,7 +165,7 @@ impl Driver {
             return self.events.push_back(Event::Served { to, request, outcome });
         };
         let serve = Serve {
-            reader: self.parts.reader.clone(),
+            archive: self.parts.archive.clone(),
             slots: self.serve_slots.clone(),
             request,
             group,
@@ -187,11 +183,6 @@ impl Driver {
             }
             Event::Served { to, request, outcome }
         });
-    }
-
-    fn report(&self) -> Report {
-        let engine = &self.parts.engine;
-        Report { groups: engine.group_status().collect(), peers: engine.peer_status().collect() }
     }
 
     fn next_link(&mut self, peer: PeerId) -> Link {

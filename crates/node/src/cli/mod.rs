@@ -1,0 +1,93 @@
+//! The command line.
+
+mod config;
+mod demo;
+mod export;
+mod import;
+mod run;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+use crate::config::{Config, Source};
+
+/// Exit code of a command that did what it could, but not all: bad lines in an import, a demo that did not converge.
+const INCOMPLETE: u8 = 3;
+
+/// A Waku store node that keeps its messages equal with its neighbours'.
+///
+/// Exit codes: 0 all done; 1 an error; 2 a wrong command line; 3 done, but not all of it (import: some lines were bad;
+/// demo: the nodes did not become equal).
+#[derive(Debug, Parser)]
+#[command(name = "hearken", version, propagate_version = true, max_term_width = 110)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a node: relay, store, and repair in the background.
+    Run(run::Arguments),
+    /// Watch real nodes with holes in their stores become equal.
+    Demo(demo::Arguments),
+    /// Put messages of a file into a data folder whose node is not running.
+    Import(import::Arguments),
+    /// Write the messages of a data folder whose node is not running.
+    Export(export::Arguments),
+    /// Print the effective settings as a configuration file; without flags, the defaults.
+    Config(config::Arguments),
+}
+
+/// What a command reports when it fails: a sentence for the user.
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// Runs the program; returns its exit code.
+pub fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Run(arguments) => run::run(arguments),
+        Command::Demo(arguments) => demo::run(arguments),
+        Command::Import(arguments) => import::run(arguments),
+        Command::Export(arguments) => export::run(arguments),
+        Command::Config(arguments) => config::run(arguments),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("hearken: {error}");
+        ExitCode::FAILURE
+    })
+}
+
+/// Log lines go to standard error: standard output is for data.
+fn log_to_stderr(filter: &str) -> Result<(), Failure> {
+    let filter = EnvFilter::try_new(filter)?;
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+        .with_target(false)
+        .init();
+    Ok(())
+}
+
+/// The settings of a command that opens a data folder.
+fn load(source: &Source) -> Result<Config, Failure> {
+    let config = source.load()?;
+    log_to_stderr(&config.log)?;
+    Ok(config)
+}
+
+/// A runtime with as many threads as there are cores.
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| format!("the threads of the program cannot be started: {error}").into())
+}
+
+/// A file argument: `-` is standard input or output.
+fn dash() -> PathBuf {
+    PathBuf::from("-")
+}

@@ -1,0 +1,81 @@
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use hearken_archive::Validator;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{Failure, load, runtime};
+use crate::clock::Clock;
+use crate::config::{Config, Source};
+use crate::faults::{Faults, RefuseSome};
+use crate::folder::{DataFolder, counts};
+use crate::node::{Node, NodeOptions};
+
+/// `hearken run`
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    source: Source,
+    #[command(flatten)]
+    testing: Testing,
+}
+
+/// For tests of whole systems; hidden from the help.
+#[derive(Debug, clap::Args)]
+struct Testing {
+    /// For testing: the validator refuses this share of all messages (0 to 1), always the same ones.
+    #[arg(long, hide = true, value_name = "SHARE", default_value_t = 0.0)]
+    test_refuse: f64,
+    /// For testing: this share of live deliveries is lost before the node sees it (0 to 1).
+    #[arg(long, hide = true, value_name = "SHARE", default_value_t = 0.0)]
+    test_drop_live: f64,
+    /// For testing: makes nodes lose different messages.
+    #[arg(long, hide = true, value_name = "NUMBER", default_value_t = 0)]
+    test_seed: u64,
+    /// For testing: the node's clock shows this time at its start (RFC 3339).
+    #[arg(long, hide = true, value_name = "TIME", value_parser = super::export::time)]
+    test_clock: Option<u64>,
+}
+
+pub(super) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
+    let config = load(&arguments.source)?;
+    let testing = arguments.testing;
+    let validator =
+        (testing.test_refuse > 0.0).then(|| Arc::new(RefuseSome(testing.test_refuse)) as Arc<dyn Validator>);
+    let options = NodeOptions {
+        clock: testing.test_clock.map_or(Clock::SYSTEM, Clock::showing),
+        faults: Faults { drop_live: testing.test_drop_live, seed: testing.test_seed },
+    };
+    runtime()?.block_on(serve(config, validator, options))
+}
+
+async fn serve(
+    config: Config,
+    validator: Option<Arc<dyn Validator>>,
+    options: NodeOptions,
+) -> Result<ExitCode, Failure> {
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let folder = DataFolder::open(&config, validator)?;
+    let node = Node::start(folder, &config, options).await?;
+    announce(&config, &node)?;
+    let name = tokio::select! {
+        _ = interrupt.recv() => "Ctrl-C",
+        _ = terminate.recv() => "SIGTERM",
+    };
+    tracing::info!("{name}: stopping");
+    node.stop().await;
+    tracing::info!("stopped");
+    Ok(ExitCode::SUCCESS)
+}
+
+fn announce(config: &Config, node: &Node) -> Result<(), Failure> {
+    tracing::info!("hearken {} as {}", env!("CARGO_PKG_VERSION"), node.peer_id());
+    for address in node.listening() {
+        tracing::info!("listening on {address}/p2p/{}", node.peer_id());
+    }
+    tracing::info!("data folder {}", config.data_dir.display());
+    for (topic, messages) in counts(&**node.archive())? {
+        tracing::info!("keeping {topic}: {messages} messages");
+    }
+    Ok(())
+}

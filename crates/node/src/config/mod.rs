@@ -1,0 +1,181 @@
+//! A node's settings: defaults, then the file, then environment variables, then flags.
+
+mod load;
+mod print;
+mod source;
+pub(crate) mod text;
+
+use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use hearken_archive::Filter;
+use libp2p::Multiaddr;
+use libp2p::multiaddr::Protocol;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+pub use load::ConfigError;
+pub use print::{DEFAULTS, print};
+pub use source::Source;
+pub use text::{Bound, ByteSize};
+
+/// All settings of a node. `hearken config` prints them with what they mean and where their defaults come from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Folder of the identity and the archive.
+    pub data_dir: PathBuf,
+    /// What is logged, as a `tracing` filter.
+    pub log: String,
+    /// The groups that are kept.
+    pub groups: Vec<GroupConfig>,
+    /// Where to listen.
+    #[serde(with = "text::list")]
+    pub listen: Vec<Multiaddr>,
+    /// Peers to stay connected to.
+    #[serde(with = "text::list")]
+    pub peers: Vec<Multiaddr>,
+    /// Most connections at a time.
+    pub max_connections: u32,
+    /// What messages are admitted.
+    pub messages: MessagesConfig,
+    /// Keeping them.
+    pub archive: ArchiveConfig,
+    /// Anti-entropy.
+    pub sync: hearken_scheduler::Config,
+    /// What anti-entropy may use of the machine.
+    pub resources: hearken::Limits,
+}
+
+/// A set of messages that is kept equal with other nodes.
+///
+/// Written as the pubsub topic alone, or as a table with the content topics.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupConfig {
+    /// The pubsub topic.
+    pub pubsub_topic: String,
+    /// Content topics; none: all of them.
+    pub content_topics: BTreeSet<String>,
+}
+
+/// What messages are admitted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MessagesConfig {
+    /// Largest message.
+    #[serde(with = "text::one")]
+    pub max_size: ByteSize,
+    /// How far ahead of this node's clock a timestamp may lie.
+    #[serde(with = "text::one")]
+    pub max_future: Duration,
+    /// How old a live message may be.
+    #[serde(with = "text::one")]
+    pub max_relay_age: Duration,
+}
+
+/// Keeping messages.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ArchiveConfig {
+    /// How long.
+    #[serde(with = "text::one")]
+    pub retention: Bound<Duration>,
+    /// How many bytes.
+    #[serde(with = "text::one")]
+    pub max_bytes: Bound<ByteSize>,
+    /// Memory for the database's cache.
+    #[serde(with = "text::one")]
+    pub cache: ByteSize,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            data_dir: "hearken-data".into(),
+            log: "warn,hearken=info".to_owned(),
+            groups: vec![GroupConfig::whole("/waku/2/rs/66/0")],
+            listen: vec![Multiaddr::from(Ipv4Addr::UNSPECIFIED).with(Protocol::Tcp(60000))],
+            peers: Vec::new(),
+            max_connections: 200,
+            messages: MessagesConfig::default(),
+            archive: ArchiveConfig::default(),
+            sync: hearken_scheduler::Config::default(),
+            resources: hearken::Limits::default(),
+        }
+    }
+}
+
+impl Default for MessagesConfig {
+    fn default() -> MessagesConfig {
+        MessagesConfig {
+            max_size: ByteSize(150_000),
+            max_future: Duration::from_secs(20),
+            max_relay_age: Duration::from_secs(20),
+        }
+    }
+}
+
+impl Default for ArchiveConfig {
+    fn default() -> ArchiveConfig {
+        ArchiveConfig {
+            retention: Bound::AtMost(Duration::from_secs(7 * 24 * 3600)),
+            max_bytes: Bound::Unlimited,
+            cache: ByteSize(64 << 20),
+        }
+    }
+}
+
+impl Config {
+    /// The groups as the archive knows them.
+    pub fn filters(&self) -> Vec<Filter> {
+        self.groups.iter().map(GroupConfig::filter).collect()
+    }
+}
+
+impl GroupConfig {
+    /// All messages of a pubsub topic.
+    pub fn whole(pubsub_topic: &str) -> GroupConfig {
+        GroupConfig { pubsub_topic: pubsub_topic.to_owned(), content_topics: BTreeSet::new() }
+    }
+
+    fn filter(&self) -> Filter {
+        Filter { pubsub_topic: self.pubsub_topic.clone(), content_topics: self.content_topics.clone() }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(untagged, expecting = "expected a pubsub topic, or { pubsub_topic = \"...\", content_topics = [\"...\"] }")]
+enum WrittenGroup {
+    Whole(String),
+    Part(PartOfTopic),
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PartOfTopic {
+    pubsub_topic: String,
+    content_topics: BTreeSet<String>,
+}
+
+impl Serialize for GroupConfig {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let GroupConfig { pubsub_topic, content_topics } = self.clone();
+        let written = match content_topics.is_empty() {
+            true => WrittenGroup::Whole(pubsub_topic),
+            false => WrittenGroup::Part(PartOfTopic { pubsub_topic, content_topics }),
+        };
+        written.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for GroupConfig {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<GroupConfig, D::Error> {
+        Ok(match WrittenGroup::deserialize(deserializer)? {
+            WrittenGroup::Whole(pubsub_topic) => GroupConfig::whole(&pubsub_topic),
+            WrittenGroup::Part(PartOfTopic { pubsub_topic, content_topics }) => {
+                GroupConfig { pubsub_topic, content_topics }
+            }
+        })
+    }
+}

@@ -1,0 +1,49 @@
+//! The `hearken` program as a library: an online Waku store node that keeps its messages equal with its neighbours'.
+//!
+//! A [`Node`](node::Node) is a libp2p swarm that speaks Waku's relay, an archive on disk, and [`hearken`]'s anti-entropy in the
+//! background. It is started on a [`DataFolder`](folder::DataFolder) with a [`Config`](config::Config), by `hearken run` and, five
+//! at a time, by `hearken demo`.
+//!
+//! ```no_run
+//! use hearken_node::config::Config;
+//! use hearken_node::folder::DataFolder;
+//! use hearken_node::node::{Node, NodeOptions};
+//!
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! let config = Config { peers: vec!["/ip4/192.0.2.1/tcp/60000".parse()?], ..Config::default() };
+//! let folder = DataFolder::open(&config, None)?;
+//! let node = Node::start(folder, &config, NodeOptions::default()).await?;
+//! println!("{} listens on {:?}", node.peer_id(), node.listening());
+//! node.stop().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! | module | holds |
+//! | --- | --- |
+//! | `cli` | the command line |
+//! | `config` | settings: defaults, file, environment, flags |
+//! | `folder`, `identity` | the data folder: archive and key |
+//! | `network` | the swarm, and staying connected to configured peers |
+//! | `node` | the event loop, live messages, the log of repairs |
+//! | `ndjson`, `import`, `export` | messages as lines of JSON, into and out of an archive |
+//! | `trace` | messages of the past, read or made up |
+//! | `demo` | the demonstration |
+//! | `clock`, `faults` | the node's time; faults on purpose |
+#![forbid(unsafe_code)]
+
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod demo;
+pub mod export;
+pub mod faults;
+pub mod folder;
+pub mod identity;
+pub mod import;
+pub mod ndjson;
+mod network;
+pub mod node;
+pub mod trace;
+
+pub use network::SetupError;

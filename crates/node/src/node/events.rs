@@ -1,0 +1,184 @@
+//! The node's event loop: it owns the swarm.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use hearken::{AntiEntropy, Commands, Notice};
+use hearken_archive::Archive;
+use hearken_tree::GroupId;
+use libp2p::gossipsub::{self, IdentTopic};
+use libp2p::swarm::SwarmEvent;
+use libp2p::{Multiaddr, Swarm, identify};
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+
+use super::live::Live;
+use super::repairs::Repairs;
+use super::{Request, StartError};
+use crate::clock::Clock;
+use crate::network::{Behaviour, BehaviourEvent, Dialer, resolve};
+
+/// How often messages that have become too old are dropped.
+const RETAIN_EVERY: Duration = Duration::from_secs(60);
+/// How often repairs are reported.
+const REPORT_EVERY: Duration = Duration::from_secs(1);
+
+pub(super) struct EventLoop {
+    pub(super) swarm: Swarm<Behaviour>,
+    pub(super) sync: AntiEntropy,
+    pub(super) commands: Commands,
+    pub(super) live: Live,
+    pub(super) dialer: Dialer,
+    pub(super) archive: Arc<dyn Archive>,
+    pub(super) clock: Clock,
+    pub(super) requests: mpsc::Receiver<Request>,
+    pub(super) stored: mpsc::Receiver<GroupId>,
+    pub(super) stop: watch::Receiver<bool>,
+}
+
+impl EventLoop {
+    /// Waits until each of `expected` listeners has an address; returns the addresses.
+    pub(super) async fn until_listening(&mut self, expected: usize) -> Result<Vec<Multiaddr>, StartError> {
+        let mut addresses: BTreeMap<_, Vec<Multiaddr>> = BTreeMap::new();
+        while addresses.len() < expected {
+            let event = self.swarm.select_next_some().await;
+            match &event {
+                SwarmEvent::NewListenAddr { listener_id, address } => {
+                    addresses.entry(listener_id.to_string()).or_default().push(address.clone());
+                }
+                SwarmEvent::ListenerClosed { addresses, reason: Err(error), .. } => {
+                    let address = addresses.first().cloned().unwrap_or_else(Multiaddr::empty);
+                    return Err(StartError::Listen { address, reason: error.to_string() });
+                }
+                _ => {}
+            }
+            self.on_event(event);
+        }
+        Ok(addresses.into_values().flatten().collect())
+    }
+
+    /// Runs until told to stop.
+    pub(super) async fn run(mut self) {
+        let topics = self.archive.groups().into_iter().map(|filter| (filter.group(), filter.pubsub_topic)).collect();
+        let mut repairs = Repairs::new(topics);
+        let mut notices = self.sync.notices();
+        let mut stop = self.stop.clone();
+        let (mut retain, mut report) = (interval(RETAIN_EVERY), interval(REPORT_EVERY));
+        retain.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (resolved, mut to_dial) = mpsc::channel(16);
+        loop {
+            let due = self.dialer.deadline();
+            tokio::select! {
+                _ = stop.wait_for(|stop| *stop) => break,
+                event = self.swarm.select_next_some() => self.on_event(event),
+                Some(command) = self.commands.next() => {
+                    self.commands.apply(command, &mut self.swarm.behaviour_mut().gossipsub);
+                }
+                Some(request) = self.requests.recv() => self.on_request(request),
+                Some(group) = self.stored.recv() => self.sync.note_live(group),
+                notice = notices.recv() => take(&mut repairs, notice),
+                _ = report.tick(), if repairs.waiting() => repairs.report(),
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
+                    for (place, address) in self.dialer.due(Instant::now()) {
+                        tokio::spawn(resolve(place, address, resolved.clone()));
+                    }
+                }
+                Some((place, address)) = to_dial.recv() => self.dial(place, address),
+                _ = retain.tick() => self.retain(),
+            }
+        }
+        repairs.report();
+    }
+
+    fn on_event(&mut self, event: SwarmEvent<BehaviourEvent>) {
+        self.sync.on_swarm_event(&event);
+        match event {
+            SwarmEvent::Behaviour(BehaviourEvent::Gossipsub(event)) => self.on_gossip(event),
+            SwarmEvent::Behaviour(BehaviourEvent::Identify(identify::Event::Received { peer_id, info, .. })) => {
+                self.sync.on_protocols(peer_id, &info.protocols);
+                tracing::debug!(peer = %peer_id, agent = info.agent_version, "identified");
+            }
+            SwarmEvent::ConnectionEstablished { peer_id, connection_id, endpoint, num_established, .. } => {
+                if num_established.get() == 1 {
+                    tracing::info!("connected to {peer_id} at {}", endpoint.get_remote_address());
+                }
+                self.dialer.connected(connection_id, peer_id);
+            }
+            SwarmEvent::ConnectionClosed { peer_id, num_established: 0, cause, .. } => {
+                let cause = cause.map_or_else(|| "closed".to_owned(), |cause| cause.to_string());
+                tracing::info!("disconnected from {peer_id}: {cause}");
+                self.dialer.disconnected(peer_id, Instant::now());
+            }
+            SwarmEvent::OutgoingConnectionError { connection_id, error, .. } => {
+                if let Some((address, pause)) = self.dialer.failed(connection_id, Instant::now()) {
+                    tracing::info!("{address} cannot be reached, again in {pause:?}: {error}");
+                }
+            }
+            SwarmEvent::NewListenAddr { address, .. } => tracing::debug!(%address, "listening"),
+            SwarmEvent::ListenerError { error, .. } => tracing::warn!(%error, "a listener failed"),
+            SwarmEvent::ListenerClosed { addresses, .. } => tracing::error!(?addresses, "a listener closed"),
+            _ => {}
+        }
+    }
+
+    fn on_gossip(&mut self, event: gossipsub::Event) {
+        if self.sync.on_gossip(&event) {
+            return;
+        }
+        if let gossipsub::Event::Message { propagation_source, message_id, message } = event {
+            let verdict = self.live.on_message(message.topic.as_str(), &message.data);
+            let gossipsub = &mut self.swarm.behaviour_mut().gossipsub;
+            gossipsub.report_message_validation_result(&message_id, &propagation_source, verdict);
+        }
+    }
+
+    fn on_request(&mut self, request: Request) {
+        let Request::Publish { pubsub_topic, body, answer } = request;
+        if self.live.publish(&pubsub_topic, body.clone(), answer) {
+            let gossipsub = &mut self.swarm.behaviour_mut().gossipsub;
+            if let Err(error) = gossipsub.publish(IdentTopic::new(pubsub_topic), body) {
+                tracing::debug!(%error, "a message was stored but not relayed; anti-entropy spreads it");
+            }
+        }
+    }
+
+    fn dial(&mut self, place: usize, address: Result<Multiaddr, std::io::Error>) {
+        let dial = match address {
+            Ok(address) => self.dialer.dial(place, address),
+            Err(error) => {
+                if let Some((address, pause)) = self.dialer.unresolved(place, Instant::now()) {
+                    tracing::info!("{address} cannot be resolved, again in {pause:?}: {error}");
+                }
+                return;
+            }
+        };
+        let Some(dial) = dial else { return };
+        let id = dial.connection_id();
+        if let Err(error) = self.swarm.dial(dial) {
+            // Connected already, or refused by the limits.
+            if let Some((address, pause)) = self.dialer.failed(id, Instant::now()) {
+                tracing::debug!(%address, ?pause, %error, "not dialled");
+            }
+        }
+    }
+
+    fn retain(&self) {
+        let (archive, now) = (self.archive.clone(), self.clock.now());
+        tokio::task::spawn_blocking(move || match archive.retain(now) {
+            Ok(0) => {}
+            Ok(dropped) => tracing::info!("dropped {dropped} messages that became too old or too many"),
+            Err(error) => tracing::error!(%error, "old messages could not be dropped"),
+        });
+    }
+}
+
+fn take(repairs: &mut Repairs, notice: Result<Notice, RecvError>) {
+    match notice {
+        Ok(notice) => repairs.take(notice),
+        Err(RecvError::Lagged(missed)) => tracing::debug!(missed, "notices were missed"),
+        Err(RecvError::Closed) => {}
+    }
+}

@@ -1,0 +1,151 @@
+//! Starting a node: everything that can fail, fails here.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::sync::Arc;
+
+use hearken::{AntiEntropy, Commands, Host, SpawnError};
+use hearken_archive::Archive;
+use libp2p::multiaddr::Protocol;
+use libp2p::{Multiaddr, Swarm, gossipsub};
+use tokio::sync::{mpsc, watch};
+
+use super::events::EventLoop;
+use super::live::Live;
+use super::{Node, NodeOptions};
+use crate::config::Config;
+use crate::folder::DataFolder;
+use crate::network::{Behaviour, Dialer, SetupError, swarm};
+
+/// Requests of the node's own user that wait.
+const REQUESTS: usize = 64;
+/// Notes of stored live messages that wait.
+const STORED: usize = 256;
+
+/// The node could not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The swarm could not be set up.
+    #[error(transparent)]
+    Network(#[from] SetupError),
+    /// Somebody listens there already, or it is no address of this machine.
+    #[error("cannot listen on {address} (setting listen): {reason}")]
+    Listen {
+        /// The address.
+        address: Multiaddr,
+        /// Why.
+        reason: String,
+    },
+    /// Gossipsub does not take a topic.
+    #[error("cannot relay the pubsub topic {topic} (setting groups): {reason}")]
+    Topic {
+        /// The topic.
+        topic: String,
+        /// Why.
+        reason: String,
+    },
+    /// Anti-entropy could not start.
+    #[error("anti-entropy cannot start (settings sync and resources): {0}")]
+    Sync(#[from] SpawnError),
+}
+
+impl Node {
+    /// Brings a data folder online: listens, dials, relays and repairs. Returns once it listens.
+    pub async fn start(folder: DataFolder, config: &Config, options: NodeOptions) -> Result<Node, StartError> {
+        let DataFolder { keypair, archive, validator } = folder;
+        let archive: Arc<dyn Archive> = archive;
+        let peer_id = keypair.public().to_peer_id();
+        let (mut swarm, gossipsub) = swarm(config, keypair)?;
+        for address in &config.listen {
+            listen(&mut swarm, address)?;
+        }
+        for group in &config.groups {
+            subscribe(&mut swarm, &group.pubsub_topic)?;
+        }
+        let (sync, commands) = spawn_sync(config, &archive, &swarm, &gossipsub, options)?;
+
+        let (requests, requested) = mpsc::channel(REQUESTS);
+        let (stored, noted) = mpsc::channel(STORED);
+        let (stop, stopped) = watch::channel(false);
+        let clock_and_faults = (options.clock, options.faults);
+        let live = Live::new(config, clock_and_faults, validator, sync.committer().clone(), stored);
+        let counters = live.counters();
+        let mut events = EventLoop {
+            swarm,
+            sync: sync.clone(),
+            commands,
+            live,
+            dialer: Dialer::new(&config.peers, tokio::time::Instant::now()),
+            archive: archive.clone(),
+            clock: options.clock,
+            requests: requested,
+            stored: noted,
+            stop: stopped,
+        };
+        let listening = events.until_listening(config.listen.len()).await?;
+        let task = tokio::spawn(events.run());
+        Ok(Node { peer_id, listening, archive, sync, live: counters, requests, stop, task })
+    }
+}
+
+fn spawn_sync(
+    config: &Config,
+    archive: &Arc<dyn Archive>,
+    swarm: &Swarm<Behaviour>,
+    gossipsub: &gossipsub::Config,
+    options: NodeOptions,
+) -> Result<(AntiEntropy, Commands), SpawnError> {
+    let sync = hearken::Config { engine: config.sync.clone(), limits: config.resources.clone(), ..Default::default() };
+    let clock = options.clock;
+    let host = Host {
+        control: swarm.behaviour().streams.new_control(),
+        gossipsub,
+        committer: None,
+        clock: Arc::new(move || clock.now()),
+    };
+    AntiEntropy::spawn(sync, archive.clone(), host)
+}
+
+fn listen(swarm: &mut Swarm<Behaviour>, address: &Multiaddr) -> Result<(), StartError> {
+    let fail = |reason: String| StartError::Listen { address: address.clone(), reason };
+    probe(address).map_err(|error| {
+        let hint = match error.kind() {
+            io::ErrorKind::AddrInUse => {
+                ": another program listens there; stop it, or give another port, or port 0 for any"
+            }
+            io::ErrorKind::AddrNotAvailable => ": this machine has no such address",
+            _ => "",
+        };
+        fail(format!("{error}{hint}"))
+    })?;
+    swarm.listen_on(address.clone()).map_err(|error| fail(error.to_string()))?;
+    Ok(())
+}
+
+/// libp2p shares its ports (SO_REUSEPORT), so that two nodes on one port would each get some of the connections: finds out first
+/// whether somebody is there.
+fn probe(address: &Multiaddr) -> io::Result<()> {
+    let mut ip = None;
+    for part in address {
+        match part {
+            Protocol::Ip4(host) => ip = Some(IpAddr::from(host)),
+            Protocol::Ip6(host) => ip = Some(IpAddr::from(host)),
+            Protocol::Tcp(port) if port > 0 => {
+                if let Some(host) = ip {
+                    return TcpListener::bind(SocketAddr::new(host, port)).map(drop);
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn subscribe(swarm: &mut Swarm<Behaviour>, topic: &str) -> Result<(), StartError> {
+    let subscribed = swarm.behaviour_mut().gossipsub.subscribe(&gossipsub::IdentTopic::new(topic));
+    match subscribed {
+        Ok(_) => Ok(()),
+        Err(error) => Err(StartError::Topic { topic: topic.to_owned(), reason: error.to_string() }),
+    }
+}
