@@ -70,7 +70,7 @@ mod predicate;
 pub use admission::{Admission, Candidate, Limits, Origin, RefusalReason, Validator};
 pub use archive::{AdmitError, Archive, PageLimit, ReadError, StoredMessage, View};
 pub use committer::{Committed, Committer, CommitterOptions, Done, Rejected, RejectedReason};
-pub use embedded::{Embedded, EmbeddedOptions, OpenError};
+pub use embedded::{CheckReport, Embedded, EmbeddedOptions, GroupReport, OpenError};
 pub use filter::Filter;
 pub use format::{FormatError, Header, MessageFormat};
 pub use memory::Memory;

@@ -82,9 +82,10 @@ impl Predicate {
                 || self.content_topic(pubsub_topic, body).is_ok_and(|topic| filter.admits(pubsub_topic, &topic)))
     }
 
-    /// Whether `body` is the message with this key.
-    pub(crate) fn is_message(&self, key: &Key, pubsub_topic: &str, body: &[u8]) -> bool {
-        self.format.header(pubsub_topic, body).is_ok_and(|header| header.key() == *key)
+    /// The content topic of the message with this key; `None` if `body` is not that message.
+    pub(crate) fn content_topic_of(&self, key: &Key, pubsub_topic: &str, body: &[u8]) -> Option<String> {
+        let header = self.format.header(pubsub_topic, body).ok()?;
+        (header.key() == *key).then_some(header.content_topic)
     }
 
     /// The oldest timestamp that is kept as of `now`.

@@ -213,12 +213,17 @@ pub(super) fn write_healed(
     version: &Arc<Version>,
     healed: &BTreeSet<(GroupId, Which, PageId)>,
 ) -> Result<(), AdmitError> {
+    // In order: what is kept before what is held, which is compared with it.
     for (group, which, id) in healed {
-        let rebuilt = version.pages(*group, *which).rebuild(id).map_err(AdmitError::Storage)?;
-        if let Some(page) = rebuilt {
-            let mut table = txn.open_table(PAGES).map_err(storage)?;
-            table.insert(&page_key(group, *which, id), seal_page(&page).as_slice()).map_err(storage)?;
+        let Some(page) = version.pages(*group, *which).rebuild(id).map_err(AdmitError::Storage)? else { continue };
+        let mut table = txn.open_table(PAGES).map_err(storage)?;
+        let mut space = Space { table: &mut table, group: *group };
+        let write = PageWrite::Put(*id, page);
+        match which {
+            Which::Kept => space.write_kept(write),
+            Which::Held => space.write_held(write),
         }
+        .map_err(storage)?;
     }
     Ok(())
 }

@@ -1,4 +1,5 @@
 //! The embedded archive: one redb file with messages and index.
+mod check;
 mod error;
 mod index;
 mod open;
@@ -13,10 +14,14 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard},
 };
 
+use bytes::Bytes;
 use hearken_tree::{GroupId, Id, Key, KeyRange};
 use redb::{ReadOnlyTable, StorageBackend};
 
-pub use self::error::OpenError;
+pub use self::{
+    check::{CheckReport, GroupReport},
+    error::OpenError,
+};
 use self::{
     error::{storage, unreadable},
     index::GroupTrees,
@@ -150,7 +155,7 @@ impl Embedded {
         match result {
             Ok((result, Some(version))) => {
                 writer.committed(totals, version);
-                *self.published.write().unwrap_or_else(PoisonError::into_inner) = writer.publish();
+                self.publish(&writer);
                 Ok(result)
             }
             Ok((result, None)) => Ok(result),
@@ -207,8 +212,13 @@ impl Embedded {
             .unwrap_or_else(|found| Err(redb::Error::Corrupted(found)))
             .map_err(storage)?;
         *writer = Writer::new(opened);
-        *self.published.write().unwrap_or_else(PoisonError::into_inner) = writer.publish();
+        self.publish(writer);
         Ok(())
+    }
+
+    /// Shows readers what was committed.
+    fn publish(&self, writer: &Writer) {
+        *self.published.write().unwrap_or_else(PoisonError::into_inner) = writer.publish();
     }
 
     /// Drops everything before `bound`, in as many transactions as it takes.
@@ -243,12 +253,12 @@ impl Embedded {
 
     /// The message in a row, if it is the one that belongs at `key`: a damaged file must not give a wrong one.
     fn message(&self, key: &Key, row: &[u8]) -> Result<StoredMessage, ReadError> {
-        let message =
-            MessageRow::read(row).and_then(|row| row.message(key, &self.context.topics)).map_err(unreadable)?;
-        if self.context.predicate.is_message(key, &message.pubsub_topic, &message.body) {
-            return Ok(message);
-        }
-        Err(unreadable(redb::Error::Corrupted(format!("the message stored at {key:?} is not the one with that id"))))
+        let Some((row, pubsub_topic, _)) = self.context.read_row(key, row) else {
+            let found = format!("what is stored at {key:?} is not that message");
+            return Err(unreadable(redb::Error::Corrupted(found)));
+        };
+        let (pubsub_topic, body) = (pubsub_topic.to_owned(), Bytes::copy_from_slice(row.body));
+        Ok(StoredMessage { key: *key, sequence: row.sequence, pubsub_topic, body })
     }
 }
 

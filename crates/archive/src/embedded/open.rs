@@ -314,7 +314,7 @@ fn settle_groups(
 
 /// Fills the groups at these places from the stored messages, `at_once` keys of each in a transaction. Their rows come last: until
 /// then, they count as not filled.
-fn fill(store: &Store, opened: &mut Opened, places: &[usize], at_once: usize) -> Result<(), AdmitError> {
+pub(super) fn fill(store: &Store, opened: &mut Opened, places: &[usize], at_once: usize) -> Result<(), AdmitError> {
     let mut keys = vec![Vec::new(); opened.indexes.len()];
     let context = opened.context.clone();
     let read = store.read().map_err(storage)?;

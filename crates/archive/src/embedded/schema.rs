@@ -1,11 +1,10 @@
 //! The tables of the file and the form of their rows. Numbers are big endian.
 use std::collections::BTreeMap;
 
-use bytes::Bytes;
 use hearken_tree::{Digest, GroupId, Id, Key, PageId, Root};
 use redb::TableDefinition;
 
-use crate::{RefusalReason, StoredMessage};
+use crate::RefusalReason;
 
 /// The version of the form described here.
 pub(super) const FORMAT_VERSION: u64 = 1;
@@ -76,15 +75,6 @@ impl<'a> MessageRow<'a> {
         let (sequence, rest) = row.split_first_chunk::<8>()?;
         let (topic, body) = rest.split_first_chunk::<2>()?;
         Some(MessageRow { sequence: u64::from_be_bytes(*sequence), topic: u16::from_be_bytes(*topic), body })
-    }
-
-    pub(super) fn message(&self, key: &Key, topics: &Topics) -> Result<StoredMessage, CorruptRow> {
-        Ok(StoredMessage {
-            key: *key,
-            sequence: self.sequence,
-            pubsub_topic: topics.name(self.topic)?.to_owned(),
-            body: Bytes::copy_from_slice(self.body),
-        })
     }
 }
 

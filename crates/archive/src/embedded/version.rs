@@ -55,6 +55,20 @@ impl Context {
         std::mem::take(&mut *self.healed.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// How many of a group's pages are to be written anew.
+    pub(super) fn healed_in(&self, group: &GroupId) -> u64 {
+        let healed = self.healed.lock().unwrap_or_else(PoisonError::into_inner);
+        healed.iter().filter(|(of, ..)| of == group).count() as u64
+    }
+
+    /// The row of the message at `key` with its pubsub and content topic; `None` if it is not the one with that key.
+    pub(super) fn read_row<'a>(&'a self, key: &Key, row: &'a [u8]) -> Option<(MessageRow<'a>, &'a str, String)> {
+        let row = MessageRow::read(row).ok()?;
+        let topic = self.topics.name(row.topic).ok()?;
+        let content_topic = self.predicate.content_topic_of(key, topic, row.body)?;
+        Some((row, topic, content_topic))
+    }
+
     fn heal(&self, group: GroupId, which: Which, id: PageId) -> bool {
         self.healed.lock().unwrap_or_else(PoisonError::into_inner).insert((group, which, id))
     }
