@@ -4,6 +4,7 @@ use std::{borrow::Borrow, sync::Arc};
 use crate::{
     PageError,
     node::{Body, Entry, Node},
+    place::Path,
     shape::Raw,
     source::Source,
 };
@@ -58,6 +59,18 @@ impl<S: Borrow<Source>> Cursor<S> {
             return Ok(None);
         }
         self.source.borrow().node(&entry)
+    }
+
+    /// The first key of the chunk's last entry.
+    pub(crate) fn last_first(&self) -> Result<Raw, PageError> {
+        Ok(self.node()?.and_then(|node| node.firsts().last().copied()).unwrap_or(*self.first()))
+    }
+
+    /// Adds the way to the chunk that holds the current entry to `path`; the index of the entry in it.
+    pub(crate) fn indices(&self, path: &mut Path) -> usize {
+        let Some(((_, last), above)) = self.path.split_last() else { return 0 };
+        above.iter().for_each(|(_, index)| path.push(*index));
+        *last
     }
 
     /// The first key of the next chunk; `None` at the end.

@@ -1,11 +1,12 @@
 //! Changes of a tree: in place where no cut moves, else a stretch is cut anew on every level up to where it does.
-use std::{collections::BTreeSet, sync::Arc};
+use std::collections::BTreeSet;
 
 use crate::{
     Key, PageError, PageId,
     cursor::Cursor,
-    node::{Body, Child, Entry, Node},
+    node::{Child, Entry, Node},
     pieces::{Piece, Purpose},
+    place::{Path, Place},
     sequence::{Base, MAX, MIN, Segment, Stored},
     shape::Raw,
     source::Source,
@@ -32,7 +33,7 @@ impl Ledger {
     }
 
     /// The chunk is about to change in place.
-    fn touch(&mut self, node: &mut Node) {
+    pub(crate) fn touch(&mut self, node: &mut Node) {
         if node.stamp < self.now {
             self.gone.insert(PageId { level: node.level, first: Key::from_bytes(*node.first()) });
             node.stamp = self.now;
@@ -48,149 +49,58 @@ pub(crate) struct Core {
     pub(crate) ledger: Ledger,
 }
 
-/// A leaf and what matters of its neighbours.
-struct Leaf {
-    node: Arc<Node>,
-    /// The first key after it.
-    next: Option<Raw>,
-    /// Whether nothing comes before it.
-    leftmost: bool,
-}
-
-/// How the keys of one leaf are changed in place.
-enum Place {
-    /// The key is there already, or not there to be removed.
-    Nothing,
-    /// No cut moves: the leaf leftmost changes.
-    InLeaf,
-    /// Cuts may move.
-    Anywhere,
+/// What a change of some keys comes to.
+enum Outcome {
+    /// The tree is this now.
+    Root(Option<Entry>),
+    /// One chunk of `level` is `new` now, and held `old` keys before.
+    Entry { level: u8, old: u64, new: Entry },
 }
 
 impl Core {
     pub(crate) fn insert(&mut self, key: &Raw) -> Result<bool, PageError> {
-        match self.place_to_insert(key)? {
-            Place::Nothing => return Ok(false),
-            Place::InLeaf => self.change_leaf(key, 1, |keys, at| {
-                if keys.len() == keys.capacity() {
-                    keys.reserve_exact((keys.len() / 8).max(4));
-                }
-                keys.insert(at, *key);
-            })?,
-            Place::Anywhere => self.replace(key, key, vec![Piece::One(Entry::key(*key))])?,
+        if let Some(new) = self.insert_in_place(key)? {
+            return Ok(new);
         }
+        self.replace(key, key, vec![Piece::One(Entry::key(*key))])?;
         Ok(true)
     }
 
     pub(crate) fn remove(&mut self, key: &Raw) -> Result<bool, PageError> {
-        match self.place_to_remove(key)? {
+        let mut path = Path::new();
+        match self.place_to_remove(key, &mut path)? {
             Place::Nothing => return Ok(false),
-            Place::InLeaf => self.change_leaf(key, -1, |keys, at| {
-                keys.remove(at);
-            })?,
-            Place::Anywhere => self.replace(key, &successor(key), Vec::new())?,
+            Place::At(at) => self.change(&path, -1, |node| node.remove_key(at))?,
+            Place::Beside(_) | Place::Anywhere => self.replace(key, &successor(key), Vec::new())?,
         }
         Ok(true)
     }
 
-    /// A key that bounds nothing and falls among the keys of a chunk with room changes that chunk only: a cell stays a
-    /// cell, since the radix node above it only grows. At a chunk's end the same holds if the chunk is its whole run.
-    fn place_to_insert(&self, key: &Raw) -> Result<Place, PageError> {
-        let shape = self.source.shape;
-        let Some(Leaf { node: leaf, next, leftmost }) = self.leaf(key)? else {
-            return Ok(if self.contains(key)? { Place::Nothing } else { Place::Anywhere });
-        };
-        let keys = leaf.firsts();
-        let Err(at) = keys.binary_search(key) else { return Ok(Place::Nothing) };
-        let whole_run = || leftmost || shape.bounds(&keys[0], 0);
-        let ends_run = || next.is_none_or(|next| shape.bounds(&next, 0));
-        let inside = at > 0 && (at < keys.len() || (whole_run() && ends_run()));
-        Ok(if inside && keys.len() < shape.cap() && !shape.bounds(key, 0) { Place::InLeaf } else { Place::Anywhere })
-    }
-
-    /// A key that is not the first of its chunk, where that is its whole run, changes that chunk only. Among cells the radix
-    /// node above may become small enough to be one cell.
-    fn place_to_remove(&self, key: &Raw) -> Result<Place, PageError> {
-        let shape = self.source.shape;
-        let Some(Leaf { node: leaf, next, leftmost }) = self.leaf(key)? else {
-            return Ok(if self.contains(key)? { Place::Anywhere } else { Place::Nothing });
-        };
-        let keys = leaf.firsts();
-        let Ok(at) = keys.binary_search(key) else { return Ok(Place::Nothing) };
-        let whole_run = (leftmost || shape.bounds(&keys[0], 0)) && next.is_none_or(|next| shape.bounds(&next, 0));
-        Ok(if whole_run && at > 0 && keys.len() > 2 { Place::InLeaf } else { Place::Anywhere })
-    }
-
-    /// The leaf where `key` belongs; `None` if that is no leaf of several keys.
-    fn leaf(&self, key: &Raw) -> Result<Option<Leaf>, PageError> {
-        let Some(root) = &self.root else { return Ok(None) };
-        let mut next = None;
-        let mut leftmost = true;
-        let Some(mut node) = self.source.node(root)? else { return Ok(None) };
-        while let Body::Inner(inner) = &node.body {
-            let index = node.find(key);
-            next = inner.firsts.get(index + 1).copied().or(next);
-            leftmost &= index == 0;
-            let Some(below) = self.source.child(inner, index)? else { return Ok(None) };
-            node = below;
+    /// Replaces the keys in `from..to` by those in `new`.
+    pub(crate) fn replace(&mut self, from: &Raw, to: &Raw, new: Vec<Piece>) -> Result<(), PageError> {
+        let (outcome, mut gone) = self.plan(from, to, new)?;
+        match outcome {
+            Outcome::Root(root) => self.root = root,
+            Outcome::Entry { level, old, new } => self.put(level, old, new)?,
         }
-        Ok(Some(Leaf { node, next, leftmost }))
-    }
-
-    pub(crate) fn contains(&self, key: &Raw) -> Result<bool, PageError> {
-        let Some(root) = &self.root else { return Ok(false) };
-        let cursor = Cursor::seek(&self.source, root, 0, key)?;
-        Ok(match cursor.node()? {
-            Some(node) => node.firsts().binary_search(key).is_ok(),
-            None => cursor.first() == key,
-        })
-    }
-
-    /// Changes the leaf where `key` belongs, which then holds `more` keys more, and everything above it.
-    fn change_leaf(
-        &mut self,
-        key: &Raw,
-        more: i64,
-        change: impl FnOnce(&mut Vec<Raw>, usize),
-    ) -> Result<(), PageError> {
-        let Core { source, root: Some(root), ledger } = self else { return Ok(()) };
-        let change = |node: &mut Node| {
-            if let Body::Leaf(keys) = node.body_mut() {
-                let at = keys.partition_point(|k| k < key);
-                change(keys, at);
-            }
-        };
-        let digest = root.digest_if_known();
-        change_below(source, ledger, (&mut root.child, &root.first, digest), key, 0, more, Change::Leaf(change))?;
-        root.touch(more);
+        self.ledger.gone.append(&mut gone);
         Ok(())
     }
 
-    /// Replaces the keys in `from..to` by those in `new`.
-    pub(crate) fn replace(&mut self, from: &Raw, to: &Raw, new: Vec<Piece>) -> Result<(), PageError> {
-        let Some(root) = self.root.clone() else {
-            let source = self.source.clone();
-            let nothing = Entry::key(MAX);
-            let base = Base { source: &source, root: &nothing };
-            return self.apply(base, vec![Segment::List(new)]);
-        };
-        let source = self.source.clone();
-        let base = Base { source: &source, root: &root };
+    /// What becomes of the tree when the keys in `from..to` are replaced, and which pages go.
+    fn plan(&self, from: &Raw, to: &Raw, new: Vec<Piece>) -> Result<(Outcome, BTreeSet<PageId>), PageError> {
+        let nothing = Entry::key(MAX);
+        let base = Base { source: &self.source, root: self.root.as_ref().unwrap_or(&nothing) };
         let mut segments = Vec::new();
-        if root.first < *from {
+        if base.root.first < *from {
             segments.push(Segment::Stored(Stored { from: MIN, to: *from, begins: true, ends: false }));
         }
         if !new.is_empty() {
             segments.push(Segment::List(new));
         }
-        if base.first_from(0, to)?.is_some() {
+        if self.root.is_some() && base.first_from(0, to)?.is_some() {
             segments.push(Segment::Stored(Stored { from: *to, to: MAX, begins: false, ends: true }));
         }
-        self.apply(base, segments)
-    }
-
-    /// Makes the tree what these level-0 segments of its old version say. Nothing is changed before all is known.
-    fn apply(&mut self, base: Base<'_>, mut segments: Vec<Segment>) -> Result<(), PageError> {
         let mut gone = BTreeSet::new();
         for level in 0..=u8::MAX {
             segments = base.step(level, segments, Purpose::Keep(self.ledger.now))?;
@@ -210,7 +120,7 @@ impl Core {
             if self.ledger.stored {
                 self.left_behind(base, level, (&from, &to), list, &mut gone)?;
             }
-            let new_root = match segments.as_slice() {
+            let root = match segments.as_slice() {
                 [] => Some(None),
                 [Segment::List(pieces)] => match pieces.as_slice() {
                     [Piece::One(entry)] => Some(Some(entry.clone())),
@@ -219,36 +129,29 @@ impl Core {
                 [Segment::Stored(stored)] => base.only_entry(level, &stored.from, &stored.to)?.map(Some),
                 _ => None,
             };
-            if let Some(new_root) = new_root {
+            if let Some(root) = root {
                 if self.ledger.stored {
                     self.all_above(base, base.root, level, &mut gone)?;
                 }
-                self.root = new_root;
-                break;
+                return Ok((Outcome::Root(root), gone));
             }
-            if let [Piece::One(entry)] = list
-                && base.only_entry(level, &from, &to)?.is_some_and(|old| old.first == entry.first)
+            if let [Piece::One(new)] = list
+                && let Some(old) = base.only_entry(level, &from, &to)?
+                && old.first == new.first
             {
-                self.put(level, entry.clone())?;
-                break;
+                return Ok((Outcome::Entry { level, old: old.count(), new: new.clone() }, gone));
             }
         }
-        self.ledger.gone.append(&mut gone);
-        Ok(())
+        unreachable!("every level has fewer entries than the one below")
     }
 
-    /// Puts `entry`, a chunk of `level`, in the place of the one with the same first key.
-    fn put(&mut self, level: u8, entry: Entry) -> Result<(), PageError> {
-        let Core { source, root: Some(root), ledger } = self else { return Ok(()) };
-        let base = Base { source: &source.clone(), root: &root.clone() };
-        let old = Cursor::seek(base.source, base.root, level, &entry.first)?.entry();
-        let more = entry.count().wrapping_sub(old.count()).cast_signed();
-        let first = entry.first;
-        let change: Change<fn(&mut Node)> = Change::Entry(entry);
-        let digest = root.digest_if_known();
-        change_below(source, ledger, (&mut root.child, &root.first, digest), &first, level, more, change)?;
-        root.touch(more);
-        Ok(())
+    /// Puts `new`, a chunk of `level`, in the place of the one with the same first key, which held `old` keys.
+    fn put(&mut self, level: u8, old: u64, new: Entry) -> Result<(), PageError> {
+        let Some(root) = &self.root else { return Ok(()) };
+        let more = new.count().wrapping_sub(old).cast_signed();
+        let mut path = Path::new();
+        let at = Cursor::seek(&self.source, root, level, &new.first)?.indices(&mut path);
+        self.change(&path, more, |node| node.replace(at, new))
     }
 
     /// Notes the written chunks of `level` in `range` that are not among the `new` ones.
@@ -296,59 +199,6 @@ impl Core {
         }
         Ok(())
     }
-}
-
-/// What is done at the end of a path.
-enum Change<F> {
-    /// To the leaf.
-    Leaf(F),
-    /// The entry is put in the place of the one with its first key.
-    Entry(Entry),
-}
-
-/// Changes what is under `child` on the path to `key`: the leaf, or the entry of a chunk of `level`. Whatever can fail
-/// comes before the first change.
-fn change_below<F: FnOnce(&mut Node)>(
-    source: &Source,
-    ledger: &mut Ledger,
-    (child, first, digest): (&mut Child, &Raw, crate::Digest),
-    key: &Raw,
-    level: u8,
-    more: i64,
-    change: Change<F>,
-) -> Result<(), PageError> {
-    if let Child::Stored(level) = child {
-        let id = PageId { level: *level, first: Key::from_bytes(*first) };
-        *child = Child::Page(source.load(&id, digest)?);
-    }
-    let Child::Page(node) = child else { return Ok(()) };
-    let node = Arc::make_mut(node);
-    let index = node.find(key);
-    if let Body::Inner(inner) = &mut node.body {
-        match change {
-            Change::Entry(entry) if inner.child(index).level() <= level => {
-                ledger.touch(node);
-                if let Body::Inner(inner) = node.body_mut() {
-                    inner.replace(index, entry);
-                }
-                return Ok(());
-            }
-            change => {
-                let (first, digest) = (inner.firsts[index], inner.known_digest(index));
-                if let Some(child) = inner.children_mut().get_mut(index) {
-                    change_below(source, ledger, (child, &first, digest), key, level, more, change)?;
-                }
-            }
-        }
-        ledger.touch(node);
-        if let Body::Inner(inner) = node.body_mut() {
-            inner.touch(index, more);
-        }
-    } else if let Change::Leaf(change) = change {
-        ledger.touch(node);
-        change(node);
-    }
-    Ok(())
 }
 
 /// The smallest key after `key`.

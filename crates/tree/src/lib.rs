@@ -13,6 +13,7 @@ mod node;
 mod page;
 mod pages;
 mod pieces;
+mod place;
 mod range;
 mod sequence;
 mod shape;

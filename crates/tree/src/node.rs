@@ -211,6 +211,11 @@ impl Node {
 
     /// The last entry whose first key is not after `key`; the first one if there is none.
     pub(crate) fn find(&self, key: &Raw) -> usize {
+        // Most keys come at the end.
+        let last = self.len() - 1;
+        if self.firsts()[last] <= *key {
+            return last;
+        }
         self.firsts().partition_point(|first| first <= key).saturating_sub(1)
     }
 
@@ -218,6 +223,39 @@ impl Node {
     pub(crate) fn body_mut(&mut self) -> &mut Body {
         self.digest.take();
         &mut self.body
+    }
+
+    /// Adds `key`, a chunk of its own below this level, before the entry at `at`.
+    pub(crate) fn insert(&mut self, at: usize, key: &Raw) {
+        match self.body_mut() {
+            Body::Leaf(keys) => {
+                make_room(keys);
+                keys.insert(at, *key);
+            }
+            Body::Inner(inner) => inner.insert(at, Entry::single(*key)),
+        }
+    }
+
+    /// Makes a leaf of the single key at `index` and `key`, which comes after it.
+    pub(crate) fn pair(&mut self, index: usize, key: &Raw, stamp: u64) {
+        if let Body::Inner(inner) = self.body_mut() {
+            let leaf = Node::leaf(stamp, vec![inner.firsts[index], *key]);
+            inner.replace(index, Entry::node(leaf));
+        }
+    }
+
+    /// Replaces the entry at `index` by one with the same first key.
+    pub(crate) fn replace(&mut self, index: usize, entry: Entry) {
+        if let Body::Inner(inner) = self.body_mut() {
+            inner.replace(index, entry);
+        }
+    }
+
+    /// Removes the key at `at` of a leaf.
+    pub(crate) fn remove_key(&mut self, at: usize) {
+        if let Body::Leaf(keys) = self.body_mut() {
+            keys.remove(at);
+        }
     }
 
     /// Bytes on the heap, about.
@@ -233,7 +271,29 @@ impl Node {
     }
 }
 
+/// Room for one more, without the waste of doubling.
+fn make_room<T>(entries: &mut Vec<T>) {
+    if entries.len() == entries.capacity() {
+        entries.reserve_exact((entries.len() / 4).max(8));
+    }
+}
+
 impl Inner {
+    /// Adds an entry before the one at `at`.
+    pub(crate) fn insert(&mut self, at: usize, entry: Entry) {
+        self.settle();
+        if !self.children.is_empty() || !matches!(entry.child, Child::Key) {
+            self.children.resize(self.firsts.len(), Child::Key);
+            make_room(&mut self.children);
+            self.children.insert(at, entry.child);
+        }
+        make_room(&mut self.firsts);
+        self.firsts.insert(at, entry.first);
+        make_room(&mut self.sums);
+        self.sums.insert(at, entry.sum);
+        self.stale |= is_stale(&entry.sum);
+    }
+
     pub(crate) fn with_capacity(capacity: usize) -> Inner {
         Inner {
             firsts: Vec::with_capacity(capacity),

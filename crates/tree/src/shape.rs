@@ -27,6 +27,16 @@ impl Shape {
     pub(crate) fn bounds(self, key: &Raw, level: u8) -> bool {
         mix(key).trailing_zeros() >= self.bits * (u32::from(level) + 1)
     }
+
+    /// How many levels `key` bounds.
+    pub(crate) fn level(self, key: &Raw) -> u8 {
+        let zeros = mix(key).trailing_zeros();
+        if zeros < self.bits {
+            return 0;
+        }
+        // At most 64.
+        (zeros / self.bits).to_le_bytes()[0]
+    }
 }
 
 /// A cheap mix of the id: ids are hashes, so that no more than spreading their bits is needed. Whoever grinds ids to be

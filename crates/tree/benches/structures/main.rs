@@ -1,0 +1,62 @@
+//! What the tree costs, side by side with what others use for the same: `cargo bench -p hearken-tree --bench structures`.
+//!
+//! One thread, in memory, medians. The number of keys may be given: `... --bench structures -- 100000`.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod keys;
+mod memory;
+mod others;
+mod tree;
+
+use std::time::Duration;
+
+/// Times are medians of so many runs.
+const RUNS: usize = 5;
+
+fn main() {
+    let count = std::env::args().filter_map(|arg| arg.parse().ok()).next().unwrap_or(1_000_000);
+    println!("{count} keys, one thread, medians of {RUNS} runs\n");
+    others::compare(count);
+    println!();
+    tree::measure(count);
+}
+
+/// The median time of `work` on what `prepare` made, which is neither timed making nor dropping.
+fn median<T, R>(mut prepare: impl FnMut() -> T, mut work: impl FnMut(&mut T) -> R) -> Duration {
+    let mut times: Vec<Duration> = (0..RUNS)
+        .map(|_| {
+            let mut subject = prepare();
+            let start = clock();
+            let result = std::hint::black_box(work(&mut subject));
+            let time = clock() - start;
+            drop(result);
+            time
+        })
+        .collect();
+    times.sort_unstable();
+    times[RUNS / 2]
+}
+
+/// The time that this thread has spent on a processor, where the system says so (Linux), so that others who use the
+/// machine disturb less; else the time of day.
+fn clock() -> Duration {
+    let spent = std::fs::read_to_string("/proc/thread-self/schedstat").ok();
+    let spent = spent.and_then(|line| line.split(' ').next()?.parse().ok()).map(Duration::from_nanos);
+    spent.unwrap_or_else(|| std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap())
+}
+
+/// Million keys per second.
+fn rate(keys: usize, time: Duration) -> String {
+    format!("{:.2} M/s", keys as f64 / time.as_secs_f64() / 1e6)
+}
+
+/// Microseconds each.
+fn each(times: usize, time: Duration) -> String {
+    format!("{:.2} us", time.as_secs_f64() * 1e6 / times as f64)
+}
+
+fn row(name: &str, cells: &[String]) {
+    print!("{name:<34}");
+    cells.iter().for_each(|cell| print!("{cell:>13}"));
+    println!();
+}
