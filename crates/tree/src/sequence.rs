@@ -38,7 +38,7 @@ pub(crate) struct Stored {
 }
 
 /// What of a stored stretch has to be cut anew, seen from one of its ends.
-enum Extent {
+pub(crate) enum Extent {
     /// All of it.
     All(Vec<Piece>),
     /// These pieces, up to the chunk that starts at `bound` or ends before it. `beside` are the keys of the entries on the
@@ -74,14 +74,17 @@ impl Base<'_> {
                 }
                 Segment::Stored(stored) => stored,
             };
-            let bounded = match segments.peek() {
-                None => true,
-                Some(Segment::List(pieces)) => self.source.shape.bounds(&pieces[0].firsts()[0], level),
-                Some(Segment::Stored(next)) => {
-                    self.first_from(level, &next.from)?.is_none_or(|first| self.source.shape.bounds(&first, level))
-                }
+            let first = match list.as_slice() {
+                _ if stored.begins || !out.is_empty() => None,
+                [] => self.first_chunk(level, &stored, None)?,
+                [Piece::One(entry)] => self.first_chunk(level, &stored, Some(&entry.first))?,
+                _ => None,
             };
-            let (from, after) = match self.extend_right(level, &stored)? {
+            let first = match first {
+                Some(extent) => extent,
+                None => self.extend_right(level, &stored)?,
+            };
+            let (from, after) = match first {
                 Extent::All(pieces) => {
                     list.extend(pieces);
                     continue;
@@ -91,17 +94,47 @@ impl Base<'_> {
                     (bound, beside)
                 }
             };
-            match self.extend_left(level, &Stored { from, ..stored }, bounded)? {
+            let stored = Stored { from, ..stored };
+            let follow = segments.len();
+            let last = match segments.peek() {
+                _ if stored.ends => None,
+                None => self.last_chunk(level, &stored, None)?,
+                Some(Segment::List(pieces)) if follow == 1 => match pieces.as_slice() {
+                    [Piece::One(entry)] => self.last_chunk(level, &stored, Some(&entry.first))?,
+                    _ => None,
+                },
+                Some(_) => None,
+            };
+            let last = match last {
+                Some(extent) => extent,
+                None => {
+                    let bounded = self.is_bounded(level, segments.peek())?;
+                    self.extend_left(level, &stored, bounded)?
+                }
+            };
+            match last {
                 Extent::All(pieces) => list.extend(pieces),
                 Extent::Part { pieces, beside, bound } => {
                     close(&mut out, std::mem::replace(&mut list, pieces), &before, &after);
                     before = beside;
-                    out.push(Segment::Stored(Stored { from, to: bound, ..stored }));
+                    out.push(Segment::Stored(Stored { to: bound, ..stored }));
                 }
             }
         }
         close(&mut out, list, &before, &[]);
         Ok(out)
+    }
+
+    /// Whether what comes `next` bounds the level, or there is nothing.
+    fn is_bounded(&self, level: u8, next: Option<&Segment>) -> Result<bool, PageError> {
+        let shape = self.source.shape;
+        Ok(match next {
+            None => true,
+            Some(Segment::List(pieces)) => shape.bounds(&pieces[0].firsts()[0], level),
+            Some(Segment::Stored(next)) => {
+                self.first_from(level, &next.from)?.is_none_or(|first| shape.bounds(&first, level))
+            }
+        })
     }
 
     /// The first key of the first entry of `level` that does not start before `key`.
@@ -254,7 +287,7 @@ impl Base<'_> {
 }
 
 /// The entries in `from..to` of the chunk at `cursor`; `None` if there are none.
-fn part(cursor: &Cursor<&Source>, from: &Raw, to: &Raw) -> Result<Option<Piece>, PageError> {
+pub(crate) fn part(cursor: &Cursor<&Source>, from: &Raw, to: &Raw) -> Result<Option<Piece>, PageError> {
     let Some(node) = cursor.node()? else {
         let within = from <= cursor.first() && cursor.first() < to;
         return Ok(within.then(|| Piece::One(cursor.entry())));

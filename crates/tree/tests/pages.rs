@@ -77,7 +77,7 @@ impl Stored {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 100, ..ProptestConfig::default() })]
+    #![proptest_config(common::config(100))]
 
     #[test]
     fn flushed_and_opened_again_it_is_the_same(

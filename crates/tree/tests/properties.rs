@@ -75,7 +75,7 @@ fn within<'a>(keys: &'a [Key], range: &KeyRange) -> &'a [Key] {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 120, ..ProptestConfig::default() })]
+    #![proptest_config(common::config(120))]
 
     #[test]
     fn bulk_build_is_the_model(case in case(600)) {
@@ -243,7 +243,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 16, ..ProptestConfig::default() })]
+    #![proptest_config(common::config(16))]
 
     /// The same with Q = 128, as it is used.
     #[test]

@@ -12,6 +12,8 @@ use std::time::Duration;
 
 /// Times are medians of so many runs.
 const RUNS: usize = 5;
+/// How often a short piece of work is repeated in a run.
+const SHORT: u32 = 100;
 
 fn main() {
     let count = std::env::args().filter_map(|arg| arg.parse().ok()).next().unwrap_or(1_000_000);
@@ -35,6 +37,18 @@ fn median<T, R>(mut prepare: impl FnMut() -> T, mut work: impl FnMut(&mut T) -> 
         .collect();
     times.sort_unstable();
     times[RUNS / 2]
+}
+
+/// The median time of `work`, which is too short to be timed alone.
+fn quick<R>(mut work: impl FnMut() -> R) -> Duration {
+    median(
+        || (),
+        |()| {
+            (0..SHORT).for_each(|_| {
+                std::hint::black_box(work());
+            });
+        },
+    ) / SHORT
 }
 
 /// The time that this thread has spent on a processor, where the system says so (Linux), so that others who use the
