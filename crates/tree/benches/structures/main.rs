@@ -1,7 +1,7 @@
 //! What the tree costs, side by side with what others use for the same: `cargo bench -p hearken-tree --bench structures`.
 //!
 //! One thread, in memory, medians. The number of keys may be given: `... --bench structures -- 100000`.
-#![allow(clippy::unwrap_used, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
 
 mod keys;
 mod memory;
