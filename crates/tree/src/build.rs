@@ -85,8 +85,14 @@ impl Builder {
     /// Makes chunks of the open run of level `at` + 1.
     fn close(&mut self, at: usize) {
         let height = u8::try_from(at + 1).unwrap_or(u8::MAX);
-        let mut run = std::mem::take(&mut self.levels[at].run);
         self.levels[at].closed = true;
+        if self.levels[at].run.len() == 1 {
+            if let Some(entry) = self.levels[at].run.pop() {
+                self.push_entry(at + 1, entry);
+            }
+            return;
+        }
+        let mut run = std::mem::take(&mut self.levels[at].run);
         let sizes: Vec<usize> = cells(&run, self.shape.cap(), |entry| &entry.first).map(<[Entry]>::len).collect();
         let mut rest = run.drain(..);
         for size in sizes {

@@ -5,6 +5,7 @@ use crate::{
     PageError,
     node::{Body, Entry, Node},
     place::Path,
+    search::before,
     shape::Raw,
     source::Source,
 };
@@ -109,7 +110,7 @@ pub(crate) fn rank(source: &Source, root: &Entry, key: &Raw) -> Result<u64, Page
     while *key > entry.first {
         let Some(node) = source.node(&entry)? else { return Ok(rank + 1) };
         if let Body::Leaf(keys) = &node.body {
-            return Ok(rank + keys.partition_point(|k| k < key) as u64);
+            return Ok(rank + before(keys, key) as u64);
         }
         let index = node.find(key);
         rank += node.count_before(index);

@@ -11,6 +11,7 @@ use crate::{
     PageError,
     cursor::Cursor,
     pieces::Piece,
+    search::before,
     sequence::{Base, Extent, Stored, part},
     shape::{Raw, common_bits},
     source::Source,
@@ -140,7 +141,7 @@ impl Base<'_> {
         if lost != Some(*to)
             && let Some(node) = cursor.node()?
         {
-            lost = node.firsts().get(node.firsts().partition_point(|first| first < to)).copied().or(lost);
+            lost = node.firsts().get(before(node.firsts(), to)).copied().or(lost);
         }
         // What bounds the level ends the run as if nothing followed.
         let new = new.filter(|new| !shape.bounds(new, level));

@@ -16,6 +16,7 @@ mod pages;
 mod pieces;
 mod place;
 mod range;
+mod search;
 mod sequence;
 mod shape;
 mod snapshot;

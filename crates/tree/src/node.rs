@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock};
 use crate::{
     Digest, Fingerprint, Key, PageId,
     digest::{self, count_in, digest_in, is_stale, sum},
+    search::not_after,
     shape::Raw,
 };
 
@@ -211,12 +212,7 @@ impl Node {
 
     /// The last entry whose first key is not after `key`; the first one if there is none.
     pub(crate) fn find(&self, key: &Raw) -> usize {
-        // Most keys come at the end.
-        let last = self.len() - 1;
-        if self.firsts()[last] <= *key {
-            return last;
-        }
-        self.firsts().partition_point(|first| first <= key).saturating_sub(1)
+        not_after(self.firsts(), key).saturating_sub(1)
     }
 
     /// The entries, to be changed: the digest is forgotten.

@@ -10,6 +10,7 @@ use crate::{
     cursor::Cursor,
     node::Entry,
     pieces::{Piece, Purpose, chunks},
+    search::before,
     shape::Raw,
     source::Source,
 };
@@ -292,7 +293,7 @@ pub(crate) fn part(cursor: &Cursor<&Source>, from: &Raw, to: &Raw) -> Result<Opt
         let within = from <= cursor.first() && cursor.first() < to;
         return Ok(within.then(|| Piece::One(cursor.entry())));
     };
-    let start = node.firsts().partition_point(|first| first < from);
-    let end = node.firsts().partition_point(|first| first < to);
+    let start = before(node.firsts(), from);
+    let end = before(node.firsts(), to);
     Ok((start < end).then(|| Piece::Slice { chunk: cursor.entry(), node, range: start..end }))
 }

@@ -7,6 +7,7 @@ use crate::{
     edit::{Core, Ledger},
     flush,
     node::{Child, Entry},
+    search::compare,
     sequence::MIN,
     shape::Shape,
     source::Source,
@@ -65,7 +66,7 @@ impl Tree {
     pub fn filled(mut self, keys: impl IntoIterator<Item = Key>) -> Result<Tree, Unsorted> {
         let mut builder = Builder::new(self.core.source.shape, self.core.ledger.now);
         for key in keys {
-            if key == Key::MAX || builder.last().is_some_and(|last| last >= key.as_bytes()) {
+            if key == Key::MAX || builder.last().is_some_and(|last| compare(last, key.as_bytes()).is_ge()) {
                 return Err(Unsorted { key });
             }
             builder.push(*key.as_bytes());
