@@ -1,3 +1,29 @@
-//! Whole-system tests over real processes (interim: the harness follows).
-#[test]
-fn zz() {}
+//! Whole-system tests: the `hearken` program as its users run it, as real processes over real sockets.
+//!
+//! `tests/run` builds the program and runs these; `cargo build && cargo test -p hearken-tests` does so by hand, with a
+//! module's name to choose (`cargo test -p hearken-tests chain::`). They drive the program from outside, by its command
+//! line, its signals and what it prints, and look into archives by `hearken export`. Where something must come to pass,
+//! they wait for it, bounded; nothing sleeps for luck. The long ones are ignored unless asked for
+//! (`tests/run --full`), and what is random is drawn from a seed that is printed.
+//!
+//! | module | shows |
+//! | --- | --- |
+//! | `harness` | starting, watching and ending processes; making and comparing messages |
+//! | `demo` | `hearken demo` makes five nodes equal |
+//! | `kills` | a node killed in the middle of its repair loses nothing and finishes |
+//! | `chain` | a message known at one end of ten nodes in a row reaches the other |
+//! | `validator` | a node that refuses some messages is equal but for those, and never gets one twice |
+//! | `bad_config` | settings that cannot work are refused, with a reason |
+//! | `bad_files` | so are archives and traces that are not, and nothing is lost |
+//! | `bad_peers` | a neighbour that sends garbage, too much, or nothing does no harm |
+//! | `signals` | SIGTERM and Ctrl-C stop a node cleanly |
+#![allow(clippy::unwrap_used, unreachable_pub)]
+
+mod bad_config;
+mod bad_files;
+mod bad_peers;
+mod chain;
+mod demo;
+mod harness;
+mod kills;
+mod signals;

@@ -1,0 +1,86 @@
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use super::{Lines, PATIENCE};
+
+/// A call of the program that has ended.
+#[derive(Debug)]
+pub struct Finished {
+    /// Its exit code; `None` if a signal ended it.
+    pub code: Option<i32>,
+    /// What it printed for programs.
+    pub stdout: String,
+    /// What it printed for people.
+    pub stderr: String,
+}
+
+impl Finished {
+    /// Expects success.
+    #[track_caller]
+    pub fn success(self) -> Finished {
+        assert_eq!(self.code, Some(0), "expected success, found {self:#?}");
+        self
+    }
+
+    /// Expects an orderly failure whose message holds each of `words`: a code other than 0, no panic.
+    #[track_caller]
+    pub fn failure(self, words: &[&str]) -> Finished {
+        assert!(matches!(self.code, Some(1..=2)), "expected exit code 1 or 2, found {self:#?}");
+        assert!(!self.stderr.contains("panicked"), "expected a message, found a panic: {self:#?}");
+        for word in words {
+            assert!(self.stderr.contains(word), "expected {word:?} in the message, found {self:#?}");
+        }
+        self
+    }
+}
+
+/// Runs `hearken ARGUMENTS...` to its end.
+#[track_caller]
+pub fn hearken<A: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = A>) -> Finished {
+    hearken_with_input(arguments, &[])
+}
+
+/// Runs `hearken ARGUMENTS...` to its end, with this as its standard input.
+#[track_caller]
+pub fn hearken_with_input<A: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = A>, input: &[u8]) -> Finished {
+    let mut child = command().args(arguments).stdin(Stdio::piped()).spawn().expect("the program starts");
+    let (out, err) = (Lines::default(), Lines::default());
+    out.collect(child.stdout.take().expect("piped"));
+    err.collect(child.stderr.take().expect("piped"));
+    // The program may end without reading all of it: that is for the test to judge.
+    let _ = child.stdin.take().expect("piped").write_all(input);
+    finish(child, &out, &err, PATIENCE * 5)
+}
+
+#[track_caller]
+fn finish(mut child: Child, out: &Lines, err: &Lines, patience: Duration) -> Finished {
+    if !(out.ended(patience) && err.ended(patience)) {
+        let _ = child.kill();
+        panic!("the program did not end within {patience:?}; it printed:\n{}\n{}", out.tail(), err.tail());
+    }
+    let code = child.wait().expect("a started program can be waited for").code();
+    Finished { code, stdout: out.text(), stderr: err.text() }
+}
+
+/// The program, with its output piped and the environment's settings taken away.
+pub fn command() -> Command {
+    let mut command = Command::new(program());
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).env("RUST_BACKTRACE", "1");
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("HEARKEN_") {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+/// The `hearken` of the build that this test is of: cargo puts it into the folder above the test's own.
+fn program() -> PathBuf {
+    let test = std::env::current_exe().expect("a running program has a path");
+    let folder = test.ancestors().nth(2).expect("tests lie in target/PROFILE/deps");
+    let program = folder.join(format!("hearken{}", std::env::consts::EXE_SUFFIX));
+    assert!(program.is_file(), "{} is missing: build it with `cargo build --bin hearken`", program.display());
+    program
+}
