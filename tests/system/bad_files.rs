@@ -44,6 +44,31 @@ fn a_foreign_file_in_the_place_of_the_archive_is_refused_and_left_alone() {
 }
 
 #[test]
+fn an_archive_of_a_newer_format_is_refused_and_left_alone() {
+    let trace = Trace::generate(7, 20);
+    let (data, file) = archive(&trace);
+    let data_dir = data.path().to_str().unwrap();
+    let found = set_format_version(&file, 4711);
+    for arguments in
+        [&["export", "--data-dir", data_dir][..], &["run", "--data-dir", data_dir, "--listen", "/ip4/127.0.0.1/tcp/0"]]
+    {
+        hearken(arguments).failure(&["format version 4711", "newer"]);
+    }
+    set_format_version(&file, found);
+    assert_eq!(export(data.path()), trace.messages(), "the program of that format finds everything");
+}
+
+/// Writes another format version into the archive; gives the one that was there.
+fn set_format_version(file: &Path, version: u64) -> u64 {
+    let database = redb::Database::open(file).unwrap();
+    let write = database.begin_write().unwrap();
+    let table = redb::TableDefinition::<&str, u64>::new("hearken archive");
+    let found = write.open_table(table).unwrap().insert("format version", version).unwrap().unwrap().value();
+    write.commit().unwrap();
+    found
+}
+
+#[test]
 fn malformed_lines_of_a_trace_are_reported_by_number_and_the_rest_goes_in() {
     let data = tempfile::tempdir().unwrap();
     let trace = Trace::generate(4, 6);

@@ -33,6 +33,14 @@ fn five_nodes_become_equal_on_the_real_trace_or_a_large_one() {
     demo(&[&history[..], &["--live", "500", "--rate", "50", "--seed", "1"]].concat());
 }
 
+/// Messages flow and get lost for minutes, and all of them must arrive.
+#[test]
+#[ignore = "long: tests/run --full"]
+fn a_soak_of_minutes_with_heavy_loss_ends_equal() {
+    let _turn = turn();
+    demo(&["--messages", "2000", "--live", "9000", "--rate", "50", "--loss", "0.2", "--seed", "9"]);
+}
+
 /// Runs the demo to its end and checks everything that holds of any run.
 #[track_caller]
 fn demo(arguments: &[&str]) -> Value {
