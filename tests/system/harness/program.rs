@@ -51,7 +51,7 @@ pub fn hearken_with_input<A: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterato
     err.collect(child.stderr.take().expect("piped"));
     // The program may end without reading all of it: that is for the test to judge.
     let _ = child.stdin.take().expect("piped").write_all(input);
-    finish(child, &out, &err, PATIENCE * 5)
+    finish(child, &out, &err, PATIENCE * 15)
 }
 
 #[track_caller]
