@@ -54,13 +54,14 @@ fn survives(conduct: Conduct) {
     let trace = Trace::generate(40, 500);
     let (honest_data, victim_data) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     import(honest_data.path(), &trace);
-    import(victim_data.path(), &trace.pick(|index| index % 3 != 0));
+    let own = trace.pick(|index| index % 3 != 0);
+    import(victim_data.path(), &own);
 
     let victim = Node::start(victim_data.path(), &[]);
     let bad = Neighbour::connect(victim.address(), conduct);
     bad.misbehaves();
     let honest = Node::start(honest_data.path(), &[victim.address()]);
-    victim.holds(trace.len());
+    victim.repairs(trace.len() - own.len());
     if matches!(conduct, Conduct::Garbage | Conduct::Oversized) {
         bad.stream_ended();
     }

@@ -48,7 +48,7 @@ fn kill_often(kills: usize, seed: u64) {
             blow += 1;
             let node = Node::start(folder.path(), &[source.address()]);
             let moment = length.mul_f64(random.random_range(0.0..0.6));
-            let finished = node.holds_within(whole.len(), moment);
+            let finished = node.repairs_within(whole.len() - held.len(), moment);
             let acknowledged = node.kill();
             let now = export(folder.path());
             println!(
@@ -69,7 +69,7 @@ fn kill_often(kills: usize, seed: u64) {
         }
         let node = Node::start(folder.path(), &[source.address()]);
         if held.len() < whole.len() {
-            node.holds(whole.len());
+            node.repairs(whole.len() - held.len());
         }
         node.stop().success();
         assert!(export(folder.path()) == whole, "after its kills the node is not equal");
@@ -84,6 +84,6 @@ fn undisturbed(source: &Node, own: &Trace) -> Duration {
     import(folder.path(), own);
     let started = Instant::now();
     let node = Node::start(folder.path(), &[source.address()]);
-    node.holds(MESSAGES);
+    node.repairs(MESSAGES - own.len());
     started.elapsed()
 }

@@ -27,3 +27,4 @@ mod demo;
 mod harness;
 mod kills;
 mod signals;
+mod validator;

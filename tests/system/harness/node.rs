@@ -7,11 +7,11 @@ use super::{Finished, Lines, PATIENCE};
 
 /// Settings under which a repair takes seconds instead of minutes. Nothing else differs from a node in the field.
 const QUICK: [&str; 7] = [
-    "--settle-delay=1s",
-    "--grid=1s",
-    "--interval-min=500ms",
-    "--interval-max=4s",
-    "--idle-trigger=2s",
+    "--sync-settle-delay=1s",
+    "--sync-horizon-grid=1s",
+    "--sync-interval-min=500ms",
+    "--sync-interval-max=4s",
+    "--sync-network-size=10",
     "--listen=/ip4/127.0.0.1/tcp/0",
     "--log=info,hearken=debug,hearken_node=debug",
 ];
@@ -29,7 +29,7 @@ impl Node {
     /// Starts `hearken run` on the folder, with these peers, and waits until it listens.
     #[track_caller]
     pub fn start(data: &Path, peers: &[&str]) -> Node {
-        let peers = peers.iter().flat_map(|peer| ["--peer", peer]);
+        let peers = peers.iter().flat_map(|peer| ["--peers", peer]);
         let mut child = command()
             .arg("run")
             .arg("--data-dir")
@@ -56,10 +56,15 @@ impl Node {
         self.child.id()
     }
 
-    /// Waits until it says that it holds `count` messages.
+    /// Waits until it has said that it repaired `count` messages in all.
     #[track_caller]
-    pub fn holds(&self, count: usize) {
-        self.expect(&format!("{count} messages held"), |line| (held(line)? == count).then_some(()));
+    pub fn repairs(&self, count: usize) {
+        self.expect(&format!("{count} messages repaired"), up_to(count));
+    }
+
+    /// Whether it says so within the time.
+    pub fn repairs_within(&self, count: usize, patience: Duration) -> bool {
+        self.err.find(patience, up_to(count)).is_some()
     }
 
     /// Waits until it says something that `wanted` understands.
@@ -99,17 +104,12 @@ impl Node {
         Finished { code, stdout: self.out.text(), stderr: self.err.text() }
     }
 
-    /// Ends it by SIGKILL: it gets no say. How many messages it had said that it holds, if it did.
+    /// Ends it by SIGKILL: it gets no say. How many messages it had said that it repaired.
     #[track_caller]
     pub fn kill(mut self) -> usize {
         self.child.kill().expect("a running program can be killed");
         assert!(self.err.ended(PATIENCE), "the node outlives SIGKILL");
-        self.err.text().lines().filter_map(held).max().unwrap_or(0)
-    }
-
-    /// Whether it says that it holds `count` messages, within the time.
-    pub fn holds_within(&self, count: usize, patience: Duration) -> bool {
-        self.err.find(patience, |line| (held(line)? == count).then_some(())).is_some()
+        self.err.text().lines().filter_map(repaired).sum()
     }
 }
 
@@ -127,8 +127,16 @@ fn address(line: &str) -> Option<String> {
     address.contains("/p2p/").then(|| address.to_owned())
 }
 
-/// `... held=4242`
-fn held(line: &str) -> Option<usize> {
-    let digits = line.split("held=").nth(1)?;
-    digits.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+/// Adds up the reports of repairs, until there are `count`.
+fn up_to(count: usize) -> impl FnMut(&str) -> Option<()> {
+    let mut sum = 0;
+    move |line| {
+        sum += repaired(line).unwrap_or(0);
+        (sum >= count).then_some(())
+    }
+}
+
+/// `... repaired 42 messages of /waku/2/rs/66/0 ...`
+fn repaired(line: &str) -> Option<usize> {
+    line.split_once("repaired ")?.1.split_once(" messages")?.0.parse().ok()
 }
