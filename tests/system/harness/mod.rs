@@ -10,7 +10,7 @@ use std::time::Duration;
 
 pub use lines::Lines;
 pub use messages::{Trace, export, import};
-pub use node::Node;
+pub use node::{Node, repaired_in};
 pub use program::{Finished, hearken, hearken_with_input};
 
 /// How long anything may take that is expected to happen. Generous: it only bounds a failure.

@@ -29,12 +29,19 @@ impl Node {
     /// Starts `hearken run` on the folder, with these peers, and waits until it listens.
     #[track_caller]
     pub fn start(data: &Path, peers: &[&str]) -> Node {
+        Node::start_with(data, peers, &[])
+    }
+
+    /// The same with further flags.
+    #[track_caller]
+    pub fn start_with(data: &Path, peers: &[&str], flags: &[&str]) -> Node {
         let peers = peers.iter().flat_map(|peer| ["--peers", peer]);
         let mut child = command()
             .arg("run")
             .arg("--data-dir")
             .arg(data)
             .args(QUICK)
+            .args(flags)
             .args(peers)
             .spawn()
             .expect("the program starts");
@@ -59,12 +66,18 @@ impl Node {
     /// Waits until it has said that it repaired `count` messages in all.
     #[track_caller]
     pub fn repairs(&self, count: usize) {
-        self.expect(&format!("{count} messages repaired"), up_to(count));
+        self.expect(&format!("{count} messages repaired"), until(|sum| sum.stored >= count));
     }
 
     /// Whether it says so within the time.
     pub fn repairs_within(&self, count: usize, patience: Duration) -> bool {
-        self.err.find(patience, up_to(count)).is_some()
+        self.err.find(patience, until(|sum| sum.stored >= count)).is_some()
+    }
+
+    /// Waits until it has said that it repaired or refused `count` messages in all.
+    #[track_caller]
+    pub fn judges(&self, count: usize) {
+        self.expect(&format!("{count} messages repaired or refused"), until(|sum| sum.stored + sum.refused >= count));
     }
 
     /// Waits until it says something that `wanted` understands.
@@ -109,7 +122,7 @@ impl Node {
     pub fn kill(mut self) -> usize {
         self.child.kill().expect("a running program can be killed");
         assert!(self.err.ended(PATIENCE), "the node outlives SIGKILL");
-        self.err.text().lines().filter_map(repaired).sum()
+        Repaired::sum(&self.err.text()).stored
     }
 }
 
@@ -127,16 +140,40 @@ fn address(line: &str) -> Option<String> {
     address.contains("/p2p/").then(|| address.to_owned())
 }
 
-/// Adds up the reports of repairs, until there are `count`.
-fn up_to(count: usize) -> impl FnMut(&str) -> Option<()> {
-    let mut sum = 0;
-    move |line| {
-        sum += repaired(line).unwrap_or(0);
-        (sum >= count).then_some(())
+/// What a node says that it got from neighbours.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Repaired {
+    /// Messages that were missing and that it stored.
+    pub stored: usize,
+    /// Messages that its predicate refused.
+    pub refused: usize,
+}
+
+/// What a node that has stopped had said that it got from neighbours.
+pub fn repaired_in(said: &Finished) -> Repaired {
+    Repaired::sum(&said.stderr)
+}
+
+impl Repaired {
+    fn sum(text: &str) -> Repaired {
+        text.lines().fold(Repaired::default(), Repaired::add)
+    }
+
+    /// Adds a line such as `... repaired 42 messages of /waku/2/rs/66/0 (held already: 0, refused: 3)`; others change nothing.
+    fn add(self, line: &str) -> Repaired {
+        let number = |before: &str, after: &str| line.split_once(before)?.1.split_once(after)?.0.parse::<usize>().ok();
+        match (number("repaired ", " messages of"), number("refused: ", ")")) {
+            (Some(stored), Some(refused)) => Repaired { stored: self.stored + stored, refused: self.refused + refused },
+            _ => self,
+        }
     }
 }
 
-/// `... repaired 42 messages of /waku/2/rs/66/0 ...`
-fn repaired(line: &str) -> Option<usize> {
-    line.split_once("repaired ")?.1.split_once(" messages")?.0.parse().ok()
+/// Adds up line by line, until there is enough.
+fn until(enough: impl Fn(Repaired) -> bool) -> impl FnMut(&str) -> Option<()> {
+    let mut sum = Repaired::default();
+    move |line| {
+        sum = sum.add(line);
+        enough(sum).then_some(())
+    }
 }

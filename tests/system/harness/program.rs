@@ -24,10 +24,16 @@ impl Finished {
         self
     }
 
-    /// Expects an orderly failure whose message holds each of `words`: a code other than 0, no panic.
+    /// Expects an orderly failure (exit code 1) whose message holds each of `words`.
     #[track_caller]
     pub fn failure(self, words: &[&str]) -> Finished {
-        assert!(matches!(self.code, Some(1..=2)), "expected exit code 1 or 2, found {self:#?}");
+        self.failure_with(1, words)
+    }
+
+    /// The same with another exit code: 2 is a wrong command line, 3 is done but not all of it.
+    #[track_caller]
+    pub fn failure_with(self, code: i32, words: &[&str]) -> Finished {
+        assert_eq!(self.code, Some(code), "expected a failure, found {self:#?}");
         assert!(!self.stderr.contains("panicked"), "expected a message, found a panic: {self:#?}");
         for word in words {
             assert!(self.stderr.contains(word), "expected {word:?} in the message, found {self:#?}");
