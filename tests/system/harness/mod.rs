@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 pub use lines::Lines;
-pub use messages::{Trace, export, import};
+pub use messages::{Messages, Trace, export, import};
 pub use node::{Node, repaired_in};
 pub use program::{Finished, hearken, hearken_with_input};
 
