@@ -3,15 +3,16 @@
 //! SIGKILL shows that no state in memory is needed, and that a half-written commit is none. It cannot show a missing fsync,
 //! since the page cache survives it: `hearken-archive` tests that on a storage that drops and tears what was not synced.
 
-use std::time::{Duration, Instant};
+use std::path::Path;
+use std::time::Duration;
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::harness::{Node, Trace, export, import, turn};
+use crate::harness::{Messages, Node, Trace, export, import, turn};
 
-/// So many messages are missing that their repair takes a good second: time enough to be killed in.
-const MESSAGES: usize = 8_000;
+/// So many messages that their repair takes long enough to be killed in.
+const MESSAGES: usize = 20_000;
 
 #[test]
 fn killed_twenty_times_in_the_middle_of_its_repair_a_node_loses_nothing_and_finishes() {
@@ -24,66 +25,74 @@ fn killed_two_hundred_times_a_node_loses_nothing_and_finishes() {
     kill_often(200, 31);
 }
 
-/// Kills a node at random moments of its repair, `kills` times. What it held after one kill it must hold after the next; when it
-/// has finished before the blow, the next round begins with an archive of its own imports only.
+/// Kills a node at random moments until `kills` of the blows fell into the middle of a repair. What it held after one blow it must
+/// hold after the next. When it has finished before a blow, the next round begins, with another archive.
 fn kill_often(kills: usize, seed: u64) {
     let _turn = turn();
     println!("seed {seed}");
-    let mut random = ChaCha8Rng::seed_from_u64(seed);
     let trace = Trace::generate(seed, MESSAGES);
-    let whole = trace.messages();
     let own = trace.pick(|index| index % 10 == 0);
-    let source = tempfile::tempdir().unwrap();
-    import(source.path(), &trace);
-    let source = Node::start(source.path(), &[]);
-
-    let length = undisturbed(&source, &own);
-    println!("an undisturbed repair takes {length:?}");
-    let (mut middle, mut blow) = (0, 0);
-    while blow < kills {
+    let source_data = tempfile::tempdir().unwrap();
+    import(source_data.path(), &trace);
+    let source = Node::start(source_data.path(), &[]);
+    let mut executioner = Executioner {
+        random: ChaCha8Rng::seed_from_u64(seed),
+        length: Duration::from_millis(500),
+        source: source.address(),
+        whole: trace.messages(),
+        blows: 0,
+        middle: 0,
+    };
+    while executioner.middle < kills {
         let folder = tempfile::tempdir().unwrap();
         import(folder.path(), &own);
-        let mut held = export(folder.path());
-        while blow < kills && held.len() < whole.len() {
-            blow += 1;
-            let node = Node::start(folder.path(), &[source.address()]);
-            let moment = length.mul_f64(random.random_range(0.0..0.6));
-            let finished = node.repairs_within(whole.len() - held.len(), moment);
-            let acknowledged = node.kill();
-            let now = export(folder.path());
-            println!(
-                "kill {blow} after {moment:?}: {} of {} messages{}",
-                now.len(),
-                whole.len(),
-                if finished { ", done" } else { "" }
-            );
-            assert!(held.is_subset(&now), "kill {blow} lost {} messages", held.difference(&now).count());
-            assert!(
-                now.len() >= acknowledged,
-                "kill {blow}: {acknowledged} messages were acknowledged, {} are there",
-                now.len()
-            );
-            assert!(now.is_subset(&whole), "kill {blow} left messages that nobody sent");
-            middle += usize::from(now.len() > held.len() && now.len() < whole.len());
-            held = now;
+        let mut held = own.messages();
+        while executioner.middle < kills && held.len() < trace.len() {
+            held = executioner.strike(folder.path(), &held);
         }
         let node = Node::start(folder.path(), &[source.address()]);
-        if held.len() < whole.len() {
-            node.repairs(whole.len() - held.len());
-        }
+        node.repairs(trace.len() - held.len());
         node.stop().success();
-        assert!(export(folder.path()) == whole, "after its kills the node is not equal");
+        assert!(export(folder.path()) == executioner.whole, "after its kills the node is not equal");
+        assert!(executioner.blows < kills * 5, "only {} kills fell into the middle of a repair", executioner.middle);
     }
-    println!("{middle} of {kills} kills fell into the middle of a repair");
-    assert!(middle * 4 >= kills, "only {middle} of {kills} kills fell into the middle of a repair");
+    println!("{} kills, {} in the middle of a repair", executioner.blows, executioner.middle);
 }
 
-/// How long the repair takes from the start of the process to its end, if nobody disturbs it.
-fn undisturbed(source: &Node, own: &Trace) -> Duration {
-    let folder = tempfile::tempdir().unwrap();
-    import(folder.path(), own);
-    let started = Instant::now();
-    let node = Node::start(folder.path(), &[source.address()]);
-    node.repairs(MESSAGES - own.len());
-    started.elapsed()
+struct Executioner<'a> {
+    random: ChaCha8Rng,
+    /// How long a repair takes, roughly: learned from where the blows fell, since machines differ.
+    length: Duration,
+    source: &'a str,
+    whole: Messages,
+    blows: usize,
+    middle: usize,
+}
+
+impl Executioner<'_> {
+    /// Starts the node on this archive, which holds `held`, and kills it at a random moment of its repair; what it holds then.
+    #[track_caller]
+    fn strike(&mut self, data: &Path, held: &Messages) -> Messages {
+        self.blows += 1;
+        let missing = self.whole.len() - held.len();
+        let moment = self.length.mul_f64(self.random.random_range(0.0..1.0));
+        let node = Node::start(data, &[self.source]);
+        // To wait for the end of the repair up to a moment is to wait for that moment, or less.
+        node.repairs_within(missing, moment);
+        let acknowledged = node.kill();
+
+        let now = export(data);
+        println!("kill {} after {moment:?}: {} of {} messages", self.blows, now.len(), self.whole.len());
+        assert!(held.is_subset(&now), "{} messages were lost", held.difference(&now).count());
+        assert!(now.len() >= held.len() + acknowledged, "messages that the node had said it stored were lost");
+        assert!(now.is_subset(&self.whole), "there are messages that nobody sent");
+        if now.len() == self.whole.len() {
+            self.length = self.length.mul_f64(0.8);
+        } else if now.len() == held.len() {
+            self.length = self.length.mul_f64(1.2);
+        } else {
+            self.middle += 1;
+        }
+        now
+    }
 }
