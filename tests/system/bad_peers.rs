@@ -48,9 +48,25 @@ fn silence_does_no_harm() {
     survives(Conduct::Nothing);
 }
 
-/// A node with holes is connected to a bad neighbour first and to an honest one then. It must become equal to the honest one.
+/// On which streams the bad neighbour misbehaves.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Side {
+    /// On one that it opens, where it should ask.
+    Asking,
+    /// On those that the victim opens to it, where it should answer.
+    Answering,
+}
+
 fn survives(conduct: Conduct) {
     let _turn = turn();
+    for side in [Side::Asking, Side::Answering] {
+        println!("{conduct:?}, {side:?}");
+        survives_on(conduct, side);
+    }
+}
+
+/// A node with holes is connected to a bad neighbour first and to an honest one then. It must become equal to the honest one.
+fn survives_on(conduct: Conduct, side: Side) {
     let trace = Trace::generate(40, 500);
     let (honest_data, victim_data) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     import(honest_data.path(), &trace);
@@ -58,7 +74,7 @@ fn survives(conduct: Conduct) {
     import(victim_data.path(), &own);
 
     let victim = Node::start(victim_data.path(), &[]);
-    let bad = Neighbour::connect(victim.address(), conduct);
+    let bad = Neighbour::connect(victim.address(), conduct, side);
     bad.misbehaves();
     let honest = Node::start(honest_data.path(), &[victim.address()]);
     victim.repairs(trace.len() - own.len());
@@ -96,12 +112,12 @@ enum Event {
 }
 
 impl Neighbour {
-    /// Connects to the victim, opens a stream, and misbehaves on it and on every stream that comes.
-    fn connect(victim: &str, conduct: Conduct) -> Neighbour {
+    /// Connects to the victim.
+    fn connect(victim: &str, conduct: Conduct, side: Side) -> Neighbour {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let (report, events) = mpsc::channel(1024);
         let address: Multiaddr = victim.parse().unwrap();
-        runtime.spawn(run(address, conduct, report));
+        runtime.spawn(run(address, conduct, side, report));
         Neighbour { runtime, events: events.into() }
     }
 
@@ -129,7 +145,7 @@ impl Neighbour {
     }
 }
 
-async fn run(victim: Multiaddr, conduct: Conduct, report: mpsc::Sender<Event>) {
+async fn run(victim: Multiaddr, conduct: Conduct, side: Side, report: mpsc::Sender<Event>) {
     let mut swarm = SwarmBuilder::with_new_identity()
         .with_tokio()
         .with_tcp(tcp::Config::default(), noise::Config::new, yamux::Config::default)
@@ -139,15 +155,19 @@ async fn run(victim: Multiaddr, conduct: Conduct, report: mpsc::Sender<Event>) {
         .with_swarm_config(|swarm| swarm.with_idle_connection_timeout(Duration::from_secs(600)))
         .build();
     let mut incoming = swarm.behaviour().new_control().accept(PROTOCOL).unwrap();
-    let on_incoming = report.clone();
+    let answering = report.clone();
     tokio::spawn(async move {
         while let Some((_, stream)) = incoming.next().await {
-            tokio::spawn(misbehave(stream, conduct, on_incoming.clone()));
+            if side == Side::Answering {
+                tokio::spawn(misbehave(stream, conduct, answering.clone()));
+            }
         }
     });
     swarm.dial(victim).unwrap();
     while let Some(event) = swarm.next().await {
-        if let SwarmEvent::ConnectionEstablished { peer_id, .. } = event {
+        if let SwarmEvent::ConnectionEstablished { peer_id, .. } = event
+            && side == Side::Asking
+        {
             let control = swarm.behaviour().new_control();
             tokio::spawn(open(control, peer_id, conduct, report.clone()));
         }

@@ -25,6 +25,25 @@ fn killed_two_hundred_times_a_node_loses_nothing_and_finishes() {
     kill_often(200, 31);
 }
 
+#[test]
+fn a_neighbour_killed_while_it_serves_is_replaced_by_another() {
+    let _turn = turn();
+    let trace = Trace::generate(32, MESSAGES);
+    let folders: Vec<_> = (0..3).map(|_| tempfile::tempdir().unwrap()).collect();
+    import(folders[0].path(), &trace);
+    import(folders[1].path(), &trace);
+    let [first, second] = [0, 1].map(|place: usize| Node::start(folders[place].path(), &[]));
+    let node = Node::start(folders[2].path(), &[first.address(), second.address()]);
+    node.repairs(1);
+    first.kill();
+    node.repairs(MESSAGES);
+    node.stop().success();
+    second.stop().success();
+    for folder in &folders {
+        assert!(export(folder.path()) == trace.messages(), "a node is not equal");
+    }
+}
+
 /// Kills a node at random moments until `kills` of the blows fell into the middle of a repair. What it held after one blow it must
 /// hold after the next. When it has finished before a blow, the next round begins, with another archive.
 fn kill_often(kills: usize, seed: u64) {
