@@ -78,7 +78,8 @@ fn survives_on(conduct: Conduct, side: Side) {
     bad.misbehaves();
     let honest = Node::start(honest_data.path(), &[victim.address()]);
     victim.repairs(trace.len() - own.len());
-    if matches!(conduct, Conduct::Garbage | Conduct::Oversized) {
+    let broken = matches!(conduct, Conduct::Garbage | Conduct::Oversized);
+    if broken {
         bad.stream_ended();
     }
     let memory = peak_memory(&victim);
@@ -87,6 +88,7 @@ fn survives_on(conduct: Conduct, side: Side) {
     honest.stop().success();
     let said = victim.stop().success();
     assert!(!said.stderr.contains("panicked"), "{said:#?}");
+    assert_eq!(said.stderr.contains("broke the sync protocol"), broken, "{said:#?}");
     assert_eq!(export(victim_data.path()), trace.messages());
 }
 
