@@ -35,9 +35,10 @@ pub(crate) fn not_after(keys: &[Raw], key: &Raw) -> usize {
         if time <= from || time >= to {
             break;
         }
-        let width = u128::from(to - from);
-        let share = u128::from(time - from) * (high - 1 - low) as u128 / width;
-        let guess = low + usize::try_from(share).unwrap_or(0);
+        // Floating point is precise enough for a guess, and never negative or above 1 here.
+        let share = (time - from) as f64 / (to - from) as f64;
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        let guess = low + (share * (high - 1 - low) as f64) as usize;
         // A few to each side, so that both bounds close in.
         let reach = 2 + (high - low) / 16;
         let (left, right) = ((guess.saturating_sub(reach)).max(low), (guess + reach).min(high - 1));
