@@ -70,7 +70,7 @@ impl Core {
         let mut path = Path::new();
         match self.place_to_remove(key, &mut path)? {
             Place::Nothing => return Ok(false),
-            Place::At(at) => self.change(&path, -1, |node| node.remove_key(at))?,
+            Place::At(at) => self.change(&path, -1, |node, _| node.remove_key(at))?,
             Place::Beside(_) | Place::Anywhere => self.replace(key, &successor(key), Vec::new())?,
         }
         Ok(true)
@@ -151,7 +151,7 @@ impl Core {
         let more = new.count().wrapping_sub(old).cast_signed();
         let mut path = Path::new();
         let at = Cursor::seek(&self.source, root, level, &new.first)?.indices(&mut path);
-        self.change(&path, more, |node| node.replace(at, new))
+        self.change(&path, more, |node, last| node.replace(at, new, last))
     }
 
     /// Notes the written chunks of `level` in `range` that are not among the `new` ones.

@@ -4,6 +4,7 @@
 mod build;
 mod cursor;
 mod digest;
+mod edge;
 mod edges;
 mod edit;
 mod fingerprint;

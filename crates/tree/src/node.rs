@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock};
 use crate::{
     Digest, Fingerprint, Key, PageId,
     digest::{self, count_in, digest_in, is_stale, sum},
+    edge::Edge,
     search::not_after,
     shape::Raw,
 };
@@ -16,6 +17,7 @@ pub(crate) struct Node {
     pub(crate) stamp: u64,
     pub(crate) body: Body,
     digest: OnceLock<Digest>,
+    edge: Edge,
 }
 
 /// The entries of a chunk.
@@ -144,11 +146,11 @@ impl Child {
 
 impl Node {
     pub(crate) fn leaf(stamp: u64, keys: Vec<Raw>) -> Node {
-        Node { level: 0, stamp, body: Body::Leaf(keys), digest: OnceLock::new() }
+        Node { level: 0, stamp, body: Body::Leaf(keys), digest: OnceLock::new(), edge: Edge::default() }
     }
 
     pub(crate) fn inner(level: u8, stamp: u64, inner: Inner) -> Node {
-        Node { level, stamp, body: Body::Inner(inner), digest: OnceLock::new() }
+        Node { level, stamp, body: Body::Inner(inner), digest: OnceLock::new(), edge: Edge::default() }
     }
 
     /// With its digest computed.
@@ -191,7 +193,9 @@ impl Node {
 
     /// The digest, computed the first time it is asked for.
     pub(crate) fn digest(&self) -> Digest {
-        *self.digest.get_or_init(|| digest::of_entries(self.level, self.hashed()))
+        *self
+            .digest
+            .get_or_init(|| self.edge.digest(self).unwrap_or_else(|| digest::of_entries(self.level, self.hashed())))
     }
 
     /// What is hashed for the entries.
@@ -215,41 +219,80 @@ impl Node {
         not_after(self.firsts(), key).saturating_sub(1)
     }
 
-    /// The entries, to be changed: the digest is forgotten.
-    pub(crate) fn body_mut(&mut self) -> &mut Body {
-        self.digest.take();
+    /// What is hashed for the entry at `index`.
+    pub(crate) fn hashed_at(&self, index: usize) -> Raw {
+        match &self.body {
+            Body::Leaf(keys) => keys[index],
+            Body::Inner(inner) => inner.fresh_sum(index),
+        }
+    }
+
+    /// The entries, of which the one at `index` and those after it are about to change: the digest is forgotten. `last`: the
+    /// chunk is the last of its level.
+    fn changing(&mut self, index: usize, last: bool) -> &mut Body {
+        let read = self.digest.take().is_some();
+        let mut edge = std::mem::take(&mut self.edge);
+        if last {
+            edge.changing(self, index, read);
+            self.edge = edge;
+        }
         &mut self.body
     }
 
+    /// The child at `index` has changed and holds this many keys more.
+    pub(crate) fn touch(&mut self, index: usize, more: i64, last: bool) {
+        if let Body::Inner(inner) = self.changing(index, last) {
+            inner.touch(index, more);
+        }
+    }
+
+    /// It is not the last chunk of its level any more.
+    fn leave_edge(&mut self) {
+        self.edge = Edge::default();
+        if let Body::Inner(inner) = &mut self.body
+            && let Some(Child::Page(node)) = inner.children.last_mut()
+            && let Some(node) = Arc::get_mut(node)
+        {
+            node.leave_edge();
+        }
+    }
+
     /// Adds `key`, a chunk of its own below this level, before the entry at `at`.
-    pub(crate) fn insert(&mut self, at: usize, key: &Raw) {
-        match self.body_mut() {
+    pub(crate) fn insert(&mut self, at: usize, key: &Raw, last: bool) {
+        let last = last && at == self.len();
+        match self.changing(at, last) {
             Body::Leaf(keys) => {
                 make_room(keys);
                 keys.insert(at, *key);
             }
-            Body::Inner(inner) => inner.insert(at, Entry::single(*key)),
+            Body::Inner(inner) => {
+                if let (true, Some(Child::Page(node))) = (last, inner.children.last_mut())
+                    && let Some(node) = Arc::get_mut(node)
+                {
+                    node.leave_edge();
+                }
+                inner.insert(at, Entry::single(*key));
+            }
         }
     }
 
     /// Makes a leaf of the single key at `index` and `key`, which comes after it.
-    pub(crate) fn pair(&mut self, index: usize, key: &Raw, stamp: u64) {
-        if let Body::Inner(inner) = self.body_mut() {
-            let leaf = Node::leaf(stamp, vec![inner.firsts[index], *key]);
-            inner.replace(index, Entry::node(leaf));
-        }
+    pub(crate) fn pair(&mut self, index: usize, key: &Raw, stamp: u64, last: bool) {
+        let leaf = Node::leaf(stamp, vec![self.firsts()[index], *key]);
+        self.replace(index, Entry::node(leaf), last);
     }
 
     /// Replaces the entry at `index` by one with the same first key.
-    pub(crate) fn replace(&mut self, index: usize, entry: Entry) {
-        if let Body::Inner(inner) = self.body_mut() {
+    pub(crate) fn replace(&mut self, index: usize, entry: Entry, last: bool) {
+        let last = last && index + 1 == self.len();
+        if let Body::Inner(inner) = self.changing(index, last) {
             inner.replace(index, entry);
         }
     }
 
     /// Removes the key at `at` of a leaf.
     pub(crate) fn remove_key(&mut self, at: usize) {
-        if let Body::Leaf(keys) = self.body_mut() {
+        if let Body::Leaf(keys) = self.changing(at, false) {
             keys.remove(at);
         }
     }
@@ -263,7 +306,7 @@ impl Node {
                 raws * size_of::<Raw>() + inner.children.capacity() * size_of::<Child>()
             }
         };
-        size_of::<Node>() + 16 + body
+        size_of::<Node>() + 16 + body + self.edge.heap_bytes()
     }
 }
 
@@ -335,6 +378,12 @@ impl Inner {
             }
             sums
         })
+    }
+
+    /// Digest and count of the child at `index`, the digest computed if need be.
+    fn fresh_sum(&self, index: usize) -> Raw {
+        let known = self.known_sums()[index];
+        if is_stale(&known) { self.entry(index).fresh_sum() } else { known }
     }
 
     pub(crate) fn entry(&self, index: usize) -> Entry {

@@ -221,11 +221,17 @@ impl Core {
         Ok(if entry.first == *key { Place::Anywhere } else { Place::Nothing })
     }
 
-    /// Changes the chunk at the path's end, which then holds `more` keys more.
-    pub(crate) fn change(&mut self, path: &Path, more: i64, change: impl FnOnce(&mut Node)) -> Result<(), PageError> {
+    /// Changes the chunk at the path's end, which then holds `more` keys more. `change` is told whether it is the last of its
+    /// level.
+    pub(crate) fn change(
+        &mut self,
+        path: &Path,
+        more: i64,
+        change: impl FnOnce(&mut Node, bool),
+    ) -> Result<(), PageError> {
         let Core { source, root: Some(root), ledger } = self else { return Ok(()) };
         let digest = root.digest_if_known();
-        change_below(source, ledger, (&mut root.child, &root.first, digest), path.taken(), more, change)?;
+        change_below(source, ledger, (&mut root.child, &root.first, digest), (path.taken(), true), more, change)?;
         root.touch(more);
         Ok(())
     }
@@ -237,8 +243,8 @@ impl Core {
         match self.place_to_insert(key, &mut path)? {
             Place::Nothing => return Ok(Some(false)),
             Place::Anywhere => return Ok(None),
-            Place::At(at) => self.change(&path, 1, |node| node.insert(at, key))?,
-            Place::Beside(index) => self.change(&path, 1, |node| node.pair(index, key, stamp))?,
+            Place::At(at) => self.change(&path, 1, |node, last| node.insert(at, key, last))?,
+            Place::Beside(index) => self.change(&path, 1, |node, last| node.pair(index, key, stamp, last))?,
         }
         Ok(Some(true))
     }
@@ -249,9 +255,9 @@ fn change_below(
     source: &Source,
     ledger: &mut Ledger,
     (child, first, digest): (&mut Child, &Raw, crate::Digest),
-    path: &[u16],
+    (path, last): (&[u16], bool),
     more: i64,
-    change: impl FnOnce(&mut Node),
+    change: impl FnOnce(&mut Node, bool),
 ) -> Result<(), PageError> {
     if let Child::Stored(level) = child {
         let id = PageId { level: *level, first: Key::from_bytes(*first) };
@@ -262,18 +268,17 @@ fn change_below(
     match (path.split_first(), &mut node.body) {
         (Some((index, rest)), Body::Inner(inner)) => {
             let index = usize::from(*index);
+            let last = last && index + 1 == inner.firsts.len();
             let (first, digest) = (inner.firsts[index], inner.known_digest(index));
             if let Some(child) = inner.children_mut().get_mut(index) {
-                change_below(source, ledger, (child, &first, digest), rest, more, change)?;
+                change_below(source, ledger, (child, &first, digest), (rest, last), more, change)?;
             }
             ledger.touch(node);
-            if let Body::Inner(inner) = node.body_mut() {
-                inner.touch(index, more);
-            }
+            node.touch(index, more, last);
         }
         _ => {
             ledger.touch(node);
-            change(node);
+            change(node, last);
         }
     }
     Ok(())

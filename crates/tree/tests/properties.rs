@@ -143,6 +143,36 @@ proptest! {
         }
     }
 
+    /// Roots read now and then while keys come at the end, and some elsewhere: saved hashers must know what changed.
+    #[test]
+    fn roots_read_between_appends_are_the_model(case in case(300)) {
+        let mut rng = ChaCha8Rng::seed_from_u64(case.seed);
+        let mut tree = Tree::with_q_bits(case.model.bits);
+        let mut set = BTreeSet::new();
+        let reads = rng.random_range(1..6);
+        let mut held = tree.snapshot();
+        for key in sorted(&case.keys) {
+            if !rng.random_ratio(1, 10) {
+                tree.insert(key).unwrap();
+                set.insert(key);
+            }
+            if rng.random_ratio(1, 10) {
+                let other = case.keys[rng.random_range(0..case.keys.len())];
+                let changed = if rng.random() { tree.insert(other).unwrap() == set.insert(other) } else { tree.remove(&other).unwrap() == set.remove(&other) };
+                prop_assert!(changed);
+            }
+            if rng.random_ratio(1, reads) {
+                let keys: Vec<Key> = set.iter().copied().collect();
+                prop_assert_eq!(tree.snapshot().root().unwrap(), case.model.fingerprint(&keys));
+            }
+            if rng.random_ratio(1, 20) {
+                held = tree.snapshot();
+            }
+        }
+        prop_assert!(held.len() <= case.keys.len() as u64);
+        is_model(case.model, &tree.snapshot(), &set.iter().copied().collect::<Vec<_>>());
+    }
+
     #[test]
     fn dropping_a_prefix_is_the_model(case in case(600)) {
         let keys = sorted(&case.keys);
