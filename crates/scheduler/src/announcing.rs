@@ -1,5 +1,5 @@
 //! Announcing: from the timer to the IHAVE.
-use std::fmt::Debug;
+use std::{fmt::Debug, time::Duration};
 
 use hearken_tree::GroupId;
 use hearken_wire::{Ihave, ShortFingerprint, Summary};
@@ -15,6 +15,11 @@ impl<P: Clone + Ord + Debug> Engine<P> {
     pub(crate) fn tick_announcer(&mut self, id: GroupId) {
         let now = self.ctx.now.monotonic;
         let Some(group) = self.groups.get_mut(&id) else { return };
+        if self.ctx.config.announce && group.trickle.deadline() <= now {
+            let horizon_age = |horizon: u64| Duration::from_nanos(self.ctx.now.unix.saturating_sub(horizon));
+            metrics::group(id, group.equal.map(|(_, horizon)| horizon_age(horizon)), group.pursuit.len());
+            metrics::load(self.unadmitted, self.exchanges.len(), self.serving.len());
+        }
         while self.ctx.config.announce && group.trickle.deadline() <= now {
             match group.trickle.tick(&self.ctx.config, now, &mut self.ctx.rng) {
                 Some(Fired::Suppressed) => metrics::announcement("suppressed"),

@@ -15,6 +15,11 @@ use crate::{
     window,
 };
 
+/// How many times in a row an answer may be finer spans: a quarter of the keys or less each time, so 4^16 of them.
+const MAX_DEPTH: u32 = 16;
+/// Requests remembered that were given up, for which messages may still come.
+const CANCELLED: usize = 256;
+
 impl<P: Clone + Ord + Debug> Engine<P> {
     pub(crate) fn on_answer(&mut self, from: &P, answer: Answer) {
         let request = answer.request;
@@ -25,7 +30,7 @@ impl<P: Clone + Ord + Debug> Engine<P> {
             return self.abandon(request);
         }
         exchange.answered = true;
-        let (id, salt, purpose, yielded) = (exchange.group, exchange.salt, exchange.purpose, exchange.yielded);
+        let Exchange { group: id, salt, purpose, yielded, depth, .. } = *exchange;
         let (asked, tasks) = (exchange.asked.clone(), std::mem::take(&mut exchange.tasks));
         exchange.deadline = deadline;
         if let Some(peer) = self.peers.peer_mut(from) {
@@ -48,11 +53,11 @@ impl<P: Clone + Ord + Debug> Engine<P> {
                 }
                 Verdict::Finer(_) if yielded => {}
                 Verdict::Finer(summary) => {
-                    let probe = Probed { group: id, salt, range: asked.range, purpose };
+                    let probe = Probed { group: id, salt, range: asked.range, purpose, depth: depth + 1 };
                     self.narrow_down(probe, from, summary);
                 }
-                Verdict::TooCostly => self.too_costly(id, from, &asked),
-                Verdict::Outside => self.outside(id, from, purpose, &asked, &answer.holds),
+                Verdict::TooCostly => self.too_costly(id, from, &asked, depth),
+                Verdict::Outside => self.outside(id, from, purpose, &asked, &answer.holds, depth),
                 Verdict::Equal => self.equal(id, from, purpose, asked.range),
                 Verdict::Deliver { .. } => {}
             }
@@ -115,18 +120,18 @@ impl<P: Clone + Ord + Debug> Engine<P> {
             _ => (0, Source::Peer(from.clone())),
         };
         let difference = Difference { range: asked.range, theirs, ours: 0 };
-        Some(group.pursuit.lock(difference, source))
+        Some(group.pursuit.lock(difference, source, 0))
     }
 
     fn narrow_down(&mut self, asked: Probed, from: &P, summary: Summary) {
-        let Probed { group: id, salt, range, purpose } = asked;
+        let Probed { group: id, salt, range, purpose, depth } = asked;
         let Some(group) = self.groups.get_mut(&id) else { return };
         let whole = matches!(purpose, Purpose::Probe(trigger) if trigger != Trigger::Narrow);
         let task = (!whole).then(|| {
             let unknown = Difference { range, theirs: 0, ours: 0 };
-            group.pursuit.lock(unknown, Source::Peer(from.clone()))
+            group.pursuit.lock(unknown, Source::Peer(from.clone()), depth)
         });
-        let finer = Finer { peer: from.clone(), task, probed: whole.then_some(range) };
+        let finer = Finer { peer: from.clone(), task, depth, probed: whole.then_some(range) };
         self.index(id, Job::Compare { salt, summary, root: None, within: range }, Pending::Finer(finer));
     }
 
@@ -143,11 +148,15 @@ impl<P: Clone + Ord + Debug> Engine<P> {
             }
             return;
         }
+        if finer.depth > MAX_DEPTH {
+            return self.offend(&finer.peer, Offence::Nonsense);
+        }
         group.confirmed(&mut self.ctx);
         let own = window::settled(&self.ctx.config, &group.config, now.unix);
         let limit = self.ctx.config.limits.tasks;
         for difference in hearing::clip(&compared.differences, &own) {
-            group.pursuit.add(difference, Source::Peer(finer.peer.clone()), now.monotonic, limit);
+            let source = Source::Peer(finer.peer.clone());
+            group.pursuit.add(difference, source, finer.depth, now.monotonic, limit);
         }
         group.pursuit.wake();
     }
@@ -159,24 +168,25 @@ impl<P: Clone + Ord + Debug> Engine<P> {
     }
 
     /// Narrow down first: a check costs them little.
-    fn too_costly(&mut self, id: GroupId, from: &P, asked: &Asked) {
+    fn too_costly(&mut self, id: GroupId, from: &P, asked: &Asked, depth: u32) {
         if matches!(asked.kind, Kind::Check { .. }) {
             return self.rest(from);
         }
         let Some(group) = self.groups.get_mut(&id) else { return };
         let unknown = Difference { range: asked.range, theirs: 0, ours: 0 };
-        let task = group.pursuit.lock(unknown, Source::Peer(from.clone()));
+        let task = group.pursuit.lock(unknown, Source::Peer(from.clone()), depth + 1);
         self.probe(id, from.clone(), Trigger::Narrow, asked.range, Some(task));
     }
 
     /// They hold a part of the range only: that part is asked for, unless it was probed, for then they said all they can.
-    fn outside(&mut self, id: GroupId, from: &P, purpose: Purpose, asked: &Asked, holds: &Window) {
+    fn outside(&mut self, id: GroupId, from: &P, purpose: Purpose, asked: &Asked, holds: &Window, depth: u32) {
         let now = self.ctx.now.monotonic;
         let Some(group) = self.groups.get_mut(&id) else { return };
         let part = window::clip(&asked.range, holds).filter(|part| *part != asked.range);
-        if let (Purpose::Fetch, Some(range)) = (purpose, part) {
+        if let (Purpose::Fetch, Some(range), true) = (purpose, part, depth < MAX_DEPTH) {
             let difference = Difference { range, theirs: u64::from(asked.kind == Kind::All), ours: 0 };
-            group.pursuit.add(difference, Source::Peer(from.clone()), now, self.ctx.config.limits.tasks);
+            let limit = self.ctx.config.limits.tasks;
+            group.pursuit.add(difference, Source::Peer(from.clone()), depth + 1, now, limit);
         }
     }
 
@@ -200,7 +210,16 @@ impl<P: Clone + Ord + Debug> Engine<P> {
 
     pub(crate) fn on_messages(&mut self, from: &P, request: RequestId, messages: Vec<Bytes>) {
         let deadline = self.request_deadline();
-        let Some(exchange) = self.exchange_of(from, request) else { return };
+        if self.cancelled.contains(&request) {
+            // They had not heard of it yet.
+            return;
+        }
+        let Some(exchange) = self.exchange_of(from, request) else {
+            if self.ctx.issued(request) {
+                self.offend(from, Offence::Unasked);
+            }
+            return;
+        };
         exchange.received = exchange.received.saturating_add(messages.len() as u64);
         if exchange.over || exchange.received > exchange.promised {
             self.offend(from, Offence::Unasked);
@@ -236,6 +255,7 @@ impl<P: Clone + Ord + Debug> Engine<P> {
             && outcome.stored + outcome.refused > 0
         {
             group.repairs += 1;
+            group.refreshed |= outcome.stored > 0;
             group.repaired += outcome.stored;
             group.confirmed(&mut self.ctx);
         }
@@ -296,10 +316,11 @@ impl<P: Clone + Ord + Debug> Engine<P> {
         let now = self.ctx.now.monotonic;
         let late = self.exchanges.iter().filter(|(_, exchange)| exchange.admitting == 0 && exchange.deadline <= now);
         let late: Vec<(RequestId, P, bool)> =
-            late.map(|(request, e)| (*request, e.peer.clone(), e.promised > e.received)).collect();
-        for (request, peer, promised) in late {
+            late.map(|(request, e)| (*request, e.peer.clone(), e.promised > 0 && e.received == 0)).collect();
+        for (request, peer, withheld) in late {
             metrics::timeout();
-            if promised {
+            // Who stalls in the middle may be overloaded; who promises and sends nothing lies.
+            if withheld {
                 self.offend(&peer, Offence::BrokenPromise);
             } else {
                 self.rest(&peer);
@@ -330,6 +351,10 @@ impl<P: Clone + Ord + Debug> Engine<P> {
         if let Some(exchange) = self.exchanges.get_mut(&request) {
             exchange.incomplete |= !exchange.answered || exchange.received < exchange.promised;
             exchange.over = true;
+            if self.cancelled.len() >= CANCELLED {
+                self.cancelled.pop_front();
+            }
+            self.cancelled.push_back(request);
         }
         self.close_if_over(request);
     }
@@ -382,6 +407,7 @@ struct Probed {
     salt: Salt,
     range: KeyRange,
     purpose: Purpose,
+    depth: u32,
 }
 
 /// Whether a verdict shows that the sets differ.

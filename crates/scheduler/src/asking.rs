@@ -198,6 +198,7 @@ impl<P: Clone + Ord + Debug> Engine<P> {
         let deadline = self.request_deadline();
         let mut exchange = Exchange::new(id, peer.clone(), purpose, salt, deadline);
         exchange.asked = ranges.iter().map(Asked::of).collect();
+        exchange.depth = tasks.iter().filter_map(|task| group.pursuit.task(*task)).map(|t| t.depth).max().unwrap_or(0);
         exchange.tasks = tasks;
         self.exchanges.insert(request, exchange);
         metrics::request(purpose);

@@ -44,3 +44,20 @@ impl Bucket {
         self.level -= tokens;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fills_up_to_the_burst_and_may_be_in_debt() {
+        let rate = Rate { per_second: 2.0, burst: 10.0 };
+        let mut bucket = Bucket::full(rate, Duration::ZERO);
+        assert!(bucket.take(10.0, rate, Duration::ZERO));
+        assert!(!bucket.take(1.0, rate, Duration::ZERO));
+        assert!(bucket.take(1.0, rate, Duration::from_secs(1)));
+        bucket.charge(9.0);
+        assert!(bucket.level(rate, Duration::from_secs(1)) < 0.0);
+        assert!((bucket.level(rate, Duration::from_secs(100)) - 10.0).abs() < 1e-9);
+    }
+}

@@ -1,5 +1,9 @@
 //! The engine: events in, actions out. What each kind of event leads to lies in a file of its own.
-use std::{collections::BTreeMap, fmt::Debug, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    fmt::Debug,
+    time::Duration,
+};
 
 use hearken_tree::GroupId;
 use hearken_wire::{Frame, RequestId};
@@ -8,7 +12,7 @@ use crate::{
     Action, Config, Event, GroupConfig, IndexFailed, InvalidConfig, Job, JobResult, Now, Offence, Ticket, Trigger,
     context::Context,
     exchange::Exchange,
-    group::Group,
+    group::{Group, Suspect},
     metrics,
     peers::Peers,
     pending::{Admission, Pending},
@@ -28,6 +32,7 @@ pub struct Engine<P> {
     pub(crate) admissions: BTreeMap<Ticket, Admission>,
     pub(crate) serving: BTreeMap<(P, RequestId), Serving>,
     pub(crate) unadmitted: usize,
+    pub(crate) cancelled: VecDeque<RequestId>,
 }
 
 impl<P: Clone + Ord + Debug> Engine<P> {
@@ -48,6 +53,7 @@ impl<P: Clone + Ord + Debug> Engine<P> {
             admissions: BTreeMap::new(),
             serving: BTreeMap::new(),
             unadmitted: 0,
+            cancelled: VecDeque::new(),
         };
         for group in groups {
             engine.ctx.config.validate_group(&group)?;
@@ -218,6 +224,16 @@ impl<P: Clone + Ord + Debug> Engine<P> {
         self.ctx.emit(Action::Report { peer: peer.clone(), offence });
         if muted {
             self.give_up_on(peer);
+        } else if offence != Offence::Flood {
+            self.ask_again(peer);
+        }
+    }
+
+    /// Who has lied once is probed in the next interval, so that who always lies is soon known.
+    fn ask_again(&mut self, peer: &P) {
+        let at = self.ctx.now.monotonic + self.ctx.config.interval_min;
+        if let Some(group) = self.groups.values_mut().next() {
+            group.suspects.insert(peer.clone(), Suspect { at, excess: 1 });
         }
     }
 

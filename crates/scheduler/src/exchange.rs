@@ -84,6 +84,8 @@ pub(crate) struct Exchange<P> {
     pub(crate) salt: Salt,
     pub(crate) asked: Vec<Asked>,
     pub(crate) tasks: Vec<TaskId>,
+    /// How many times finer spans led here.
+    pub(crate) depth: u32,
     pub(crate) answered: bool,
     /// The peer probes this node at the same time, and is to go on from there.
     pub(crate) yielded: bool,
@@ -109,6 +111,7 @@ impl<P> Exchange<P> {
             salt,
             asked: Vec::new(),
             tasks: Vec::new(),
+            depth: 0,
             answered: false,
             yielded: false,
             deliveries: Vec::new(),
@@ -174,7 +177,9 @@ impl Asked {
 
     fn narrows(&self, summary: &Summary) -> bool {
         let counts = summary.spans().iter().try_fold(0u64, |sum, span| sum.checked_add(span.fingerprint.count));
-        counts.is_some() && summary.range().is_none_or(|range| self.range.covers(&range))
+        // One span says nothing new, but of a single message.
+        let finer = summary.spans().len() > 1 || counts.is_some_and(|count| count <= 1);
+        counts.is_some() && finer && summary.range().is_none_or(|range| self.range.covers(&range))
     }
 }
 

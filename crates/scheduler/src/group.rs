@@ -17,6 +17,10 @@ pub(crate) struct Group<P> {
     pub(crate) pursuit: Pursuit<P>,
     /// When the next periodic probe is due.
     pub(crate) probe_at: Duration,
+    /// Probes in a row that were left out, since neighbours had confirmed what is held here anyway.
+    pub(crate) skipped: u32,
+    /// Something was repaired since the last periodic probe.
+    pub(crate) refreshed: bool,
     /// When the group counts as idle.
     pub(crate) idle_at: Duration,
     /// A probe has been sent since start.
@@ -62,6 +66,8 @@ impl<P: Clone + Ord> Group<P> {
             trickle,
             pursuit: Pursuit::new(),
             probe_at: now,
+            skipped: 0,
+            refreshed: false,
             idle_at: now + ctx.config.idle_trigger,
             booted: false,
             wanted: None,
@@ -84,6 +90,13 @@ impl<P: Clone + Ord> Group<P> {
     pub(crate) fn schedule_probe(&mut self, ctx: &mut Context<P>) {
         let around = rand::RngExt::random_range(&mut ctx.rng, 0.75..1.25);
         self.probe_at = ctx.now.monotonic + self.trickle.interval().mul_f64(around);
+    }
+
+    /// A periodic probe is due. Whether it is needed: while repairs come in, every fourth is enough.
+    pub(crate) fn needs_probe(&mut self) -> bool {
+        let skip = std::mem::take(&mut self.refreshed) && self.skipped < 3;
+        self.skipped = if skip { self.skipped + 1 } else { 0 };
+        !skip
     }
 
     /// Whether this announcement was heard before; remembers it.

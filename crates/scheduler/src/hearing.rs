@@ -84,7 +84,7 @@ impl<P: Clone + Ord + Debug> Engine<P> {
             return self.want_probe(id, Trigger::Doubt);
         }
         for difference in differences {
-            group.pursuit.add(difference, Source::Hint, now.monotonic, self.ctx.config.limits.tasks);
+            group.pursuit.add(difference, Source::Hint, 0, now.monotonic, self.ctx.config.limits.tasks);
         }
     }
 }

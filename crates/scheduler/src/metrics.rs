@@ -1,6 +1,9 @@
 //! Everything that is counted, through the `metrics` facade. The crate's README.md has the table.
+use std::time::Duration;
+
+use hearken_tree::GroupId;
 use hearken_wire::{RefusalReason, Verdict};
-use metrics::counter;
+use metrics::{counter, gauge, histogram};
 
 use crate::{
     Admitted, GossipVerdict, Offence, ServeOutcome, Trigger,
@@ -48,6 +51,9 @@ pub(crate) fn finished<P>(exchange: &Exchange<P>) {
         (false, _) => "unanswered",
     };
     counter!("hearken_requests_finished_total", "outcome" => outcome).increment(1);
+    if exchange.purpose == Purpose::Fetch {
+        histogram!("hearken_request_round_trips").record(f64::from(exchange.depth + 1));
+    }
 }
 
 pub(crate) fn verdict(verdict: &Verdict) {
@@ -111,6 +117,24 @@ pub(crate) fn offence(offence: Offence, muted: bool) {
     };
     counter!("hearken_offences_total", "offence" => name).increment(1);
     counter!("hearken_peers_muted_total").increment(u64::from(muted));
+}
+
+/// A group's state.
+#[expect(clippy::cast_precision_loss, reason = "gauges need no precision")]
+pub(crate) fn group(id: GroupId, staleness: Option<Duration>, ranges: usize) {
+    let id = id.to_string();
+    gauge!("hearken_pursuit_ranges", "group" => id.clone()).set(ranges as f64);
+    if let Some(staleness) = staleness {
+        gauge!("hearken_staleness_seconds", "group" => id).set(staleness.as_secs_f64());
+    }
+}
+
+/// How much is under way.
+#[expect(clippy::cast_precision_loss, reason = "gauges need no precision")]
+pub(crate) fn load(unadmitted: usize, requests: usize, serving: usize) {
+    gauge!("hearken_unadmitted_bytes").set(unadmitted as f64);
+    gauge!("hearken_requests_under_way").set(requests as f64);
+    gauge!("hearken_serving").set(serving as f64);
 }
 
 fn reason_name(reason: RefusalReason) -> &'static str {

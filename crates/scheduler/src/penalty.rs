@@ -5,8 +5,8 @@ use crate::{Limits, Offence};
 
 /// Points from which a peer is muted.
 const MUTE_AT: u32 = 8;
-/// One point is forgiven each so long.
-const FORGIVE: Duration = Duration::from_secs(120);
+/// One point is forgiven each so long. An honest peer collects none but by stalling, and then few.
+const FORGIVE: Duration = Duration::from_secs(600);
 /// First rest after something failed that nobody need be blamed for; doubles each time.
 const FIRST_REST: Duration = Duration::from_secs(1);
 /// Longest rest.
@@ -89,5 +89,36 @@ fn weight(offence: Offence) -> u32 {
         Offence::Garbage | Offence::Nonsense | Offence::Unasked => 4,
         Offence::BrokenPromise => 3,
         Offence::Flood => 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_lies_mute_for_a_while() {
+        let (limits, mut now) = (Limits::default(), Duration::from_secs(10));
+        let mut penalty = Penalty::default();
+        assert!(!penalty.offend(Offence::Nonsense, &limits, now));
+        assert!(!penalty.may_ask(now) && !penalty.muted(now));
+        now += Duration::from_secs(300);
+        assert!(penalty.may_ask(now));
+        assert!(penalty.offend(Offence::Unasked, &limits, now));
+        assert!(penalty.muted(now) && !penalty.muted(now + limits.mute));
+    }
+
+    #[test]
+    fn points_are_forgiven_and_failures_only_rest() {
+        let limits = Limits::default();
+        let mut penalty = Penalty::default();
+        for hour in 0..20 {
+            assert!(!penalty.offend(Offence::BrokenPromise, &limits, Duration::from_secs(hour * 3600)));
+        }
+        let now = Duration::from_secs(100_000);
+        for _ in 0..20 {
+            penalty.fail(now);
+        }
+        assert!(!penalty.muted(now) && penalty.may_ask(now + LONGEST_REST));
     }
 }

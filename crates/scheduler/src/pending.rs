@@ -39,6 +39,8 @@ pub(crate) struct Probe<P> {
 pub(crate) struct Finer<P> {
     pub(crate) peer: P,
     pub(crate) task: Option<TaskId>,
+    /// How many times finer spans led here.
+    pub(crate) depth: u32,
     /// What was asked, if it was a probe.
     pub(crate) probed: Option<KeyRange>,
 }

@@ -20,7 +20,9 @@ impl<P: Clone + Ord + Debug> Engine<P> {
         let Some(group) = self.groups.get_mut(&id) else { return };
         if self.ctx.config.probe && group.probe_at <= now {
             group.schedule_probe(&mut self.ctx);
-            group.wanted.get_or_insert(Trigger::Periodic);
+            if group.needs_probe() {
+                group.wanted.get_or_insert(Trigger::Periodic);
+            }
         }
         let idle_trigger = self.ctx.config.idle_trigger;
         if !idle_trigger.is_zero() && group.idle_at <= now {

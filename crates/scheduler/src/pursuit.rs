@@ -36,6 +36,8 @@ pub(crate) struct Task<P> {
     pub(crate) theirs: u64,
     pub(crate) ours: u64,
     pub(crate) source: Source<P>,
+    /// How many times finer spans led here.
+    pub(crate) depth: u32,
     /// Peers that did not help.
     pub(crate) tried: BTreeSet<P>,
     unconfirmed: u32,
@@ -85,6 +87,7 @@ impl<P: Clone + Ord> Pursuit<P> {
         &mut self,
         difference: Difference,
         source: Source<P>,
+        depth: u32,
         not_before: Duration,
         limit: usize,
     ) -> bool {
@@ -94,13 +97,13 @@ impl<P: Clone + Ord> Pursuit<P> {
         if self.tasks.len() >= limit || self.overlaps(&difference.range) {
             return false;
         }
-        self.insert(difference, source, Some(not_before));
+        self.insert(difference, source, depth, Some(not_before));
         true
     }
 
     /// A range that is being asked about from now on. The caller has made sure that nothing else covers it.
-    pub(crate) fn lock(&mut self, difference: Difference, source: Source<P>) -> TaskId {
-        self.insert(difference, source, None)
+    pub(crate) fn lock(&mut self, difference: Difference, source: Source<P>, depth: u32) -> TaskId {
+        self.insert(difference, source, depth, None)
     }
 
     pub(crate) fn overlaps(&self, range: &KeyRange) -> bool {
@@ -193,12 +196,18 @@ impl<P: Clone + Ord> Pursuit<P> {
         }
     }
 
-    fn insert(&mut self, difference: Difference, source: Source<P>, not_before: Option<Duration>) -> TaskId {
+    fn insert(
+        &mut self,
+        difference: Difference,
+        source: Source<P>,
+        depth: u32,
+        not_before: Option<Duration>,
+    ) -> TaskId {
         let id = TaskId(self.next);
         self.next += 1;
         let Difference { range, theirs, ours } = difference;
         let (tried, unconfirmed, failed) = (BTreeSet::new(), 0, 0);
-        self.tasks.insert(id, Task { range, theirs, ours, source, tried, unconfirmed, failed, not_before });
+        self.tasks.insert(id, Task { range, theirs, ours, source, depth, tried, unconfirmed, failed, not_before });
         id
     }
 }

@@ -183,19 +183,20 @@ impl<P: Clone + Ord + Debug> Engine<P> {
                 _ => {}
             }
         }
-        self.suspect(id, peer, excess);
+        self.suspect(id, peer, excess, probe);
         if !missing.is_empty() {
             self.ask_back(id, peer, want, missing);
         }
     }
 
-    /// The peer holds so many messages more than this node. Unless its requests tell which, it is asked in a moment.
-    fn suspect(&mut self, id: GroupId, peer: &P, excess: i64) {
+    /// The peer holds so many messages more than this node, by its probe, or less than before, by its sketches. Unless these
+    /// tell all, it is asked in a moment.
+    fn suspect(&mut self, id: GroupId, peer: &P, excess: i64, probe: bool) {
         let at = self.ctx.now.monotonic + YIELD;
         let Some(group) = self.groups.get_mut(&id) else { return };
         match group.suspects.get_mut(peer) {
             Some(suspect) => suspect.excess = suspect.excess.saturating_add(excess),
-            None if excess > 0 => {
+            None if probe && excess > 0 => {
                 group.suspects.insert(peer.clone(), Suspect { at, excess });
             }
             None => {}
@@ -213,7 +214,7 @@ impl<P: Clone + Ord + Debug> Engine<P> {
             let fits = bytes < self.ctx.config.limits.request_bytes && tasks.len() < self.ctx.config.limits.tasks;
             if fits && window::covers(&own, &range) && !group.pursuit.overlaps(&range) {
                 let difference = Difference { range, theirs: ids.len() as u64, ours: 0 };
-                tasks.push(group.pursuit.lock(difference, Source::Peer(peer.clone())));
+                tasks.push(group.pursuit.lock(difference, Source::Peer(peer.clone()), 0));
                 bytes += 16 + 4 * ids.len();
                 ranges.push(RangeWant { range, ask: Ask::Ids(ids) });
             }

@@ -158,7 +158,7 @@ fn links_that_break_in_mid_transfer() {
 fn the_same_seed_gives_the_same_trace() {
     let run = |seed| {
         let mut net = lossy_network(8, 0.1, seed);
-        net.loss = 0.02;
+        (net.loss, net.tracing) = (0.02, true);
         net.connect_randomly(4);
         net.run_for(4 * INTERVAL);
         net.trace()

@@ -2,7 +2,7 @@
 //!
 //! **Progress.** A `Finer` verdict over a range with k >= 2 keys has at least two spans with fewer than k keys each; with
 //! k <= 1 it is one span that the requester can resolve at once (see `plan`). So every chain of `Finer` ends.
-use hearken_tree::{KeyRange, PageError};
+use hearken_tree::{KeyRange, PageError, Span};
 use hearken_wire::{Ask, RangeWant, ShortFingerprint, TinyFingerprint, Verdict, Want, limits::SPANS_MAX};
 
 use super::{JobResult, View, short, view::salted};
@@ -10,6 +10,9 @@ use crate::Selection;
 
 /// Spans of a `Finer` verdict at most. 16 spans are about 200 bytes, and shrink a range in each exchange by 4 bits.
 const FINER_SPANS: usize = 16;
+/// Spans of the answer to a probe: some by age, since what is missing is mostly young, and the requester cuts further by
+/// itself.
+const PROBE_SPANS: usize = 10;
 /// Cost units of comparing a range by its digest: a few chunks are hashed.
 const COMPARE_COST: u64 = 2_000;
 
@@ -48,7 +51,7 @@ impl Answerer<'_> {
     /// Unequal windows: a check is answered for the part that is settled here.
     fn partly_outside(&mut self, asked: &RangeWant) -> Result<Verdict, PageError> {
         match (&asked.ask, self.within.intersection(&asked.range)) {
-            (Ask::Check(_), Some(settled)) if self.afford(COMPARE_COST) => self.finer(&settled),
+            (Ask::Check(_), Some(settled)) if self.afford(COMPARE_COST) => self.finer(&settled, FINER_SPANS),
             (Ask::Check(_), Some(_)) => Ok(Verdict::TooCostly),
             _ => Ok(Verdict::Outside),
         }
@@ -69,7 +72,10 @@ impl Answerer<'_> {
         if self.view.equals(range, &self.want.salt, theirs.count, |ours| ours == theirs)? {
             return Ok(Verdict::Equal);
         }
-        self.finer(range)
+        if self.want.ranges.len() > 1 {
+            return self.finer(range, FINER_SPANS);
+        }
+        self.spans_of(range, self.view.kept.summary(range, PROBE_SPANS)?)
     }
 
     fn sketch(&mut self, range: &KeyRange, theirs: &TinyFingerprint, syndromes: &[u32]) -> Result<Verdict, PageError> {
@@ -81,7 +87,7 @@ impl Answerer<'_> {
         }
         let count = self.view.kept.count(range)?;
         if count.abs_diff(theirs.count) >= syndromes.len() as u64 {
-            return self.finer(range);
+            return self.finer(range, FINER_SPANS);
         }
         if !self.afford(hearken_sketch::work(usize::try_from(count).unwrap_or(usize::MAX), syndromes.len())) {
             return Ok(Verdict::TooCostly);
@@ -91,7 +97,8 @@ impl Answerer<'_> {
                 let lacks = self.without_refused(range, decoded.lacks)?;
                 self.deliver(decoded.found, lacks)
             }
-            _ => self.finer(range),
+            // More differs than the sketch could tell, and probably not many times more.
+            _ => self.finer(range, syndromes.len().clamp(4, FINER_SPANS)),
         }
     }
 
@@ -112,11 +119,16 @@ impl Answerer<'_> {
         Ok(Verdict::Deliver { count, lacks })
     }
 
-    fn finer(&mut self, range: &KeyRange) -> Result<Verdict, PageError> {
+    fn finer(&mut self, range: &KeyRange, spans: usize) -> Result<Verdict, PageError> {
         if self.spans < FINER_SPANS {
             return Ok(Verdict::TooCostly);
         }
-        let summary = salted(&self.want.salt, self.view.kept.split(range, FINER_SPANS)?);
+        self.spans_of(range, self.view.kept.split(range, spans)?)
+    }
+
+    fn spans_of(&mut self, range: &KeyRange, spans: Vec<Span>) -> Result<Verdict, PageError> {
+        let summary = salted(&self.want.salt, spans);
+        debug_assert!(summary.range().is_none_or(|found| found == *range), "the tree's spans cover the range");
         self.spans -= summary.spans().len();
         Ok(Verdict::Finer(summary))
     }

@@ -21,6 +21,8 @@ const MAX_PARTS: u64 = 384;
 const MIN_GAP: u64 = 24;
 /// A gap between two own keys costs about so many differences' worth of bytes to ask for.
 const GAP_COST: u64 = 4;
+/// Differences in each range from which it is likely that every range lacks something on both sides.
+const FEW: u64 = 4;
 /// Own keys in a range up to which all gaps between them may be asked for.
 const MAX_GAPS: u64 = 1024;
 
@@ -28,8 +30,7 @@ struct Planner<'a> {
     view: &'a View,
     salt: Salt,
     confirmed: bool,
-    /// Differences per range that go both ways, by how the counts scatter.
-    two_way: u64,
+    scatter: Scatter,
     wants: Vec<RangeWant>,
 }
 
@@ -44,7 +45,7 @@ pub(super) fn plan(
     for difference in differences {
         current.push(Difference { ours: view.held.count(&difference.range)?, ..*difference });
     }
-    let mut planner = Planner { view, salt, confirmed, two_way: two_way(&current), wants: Vec::new() };
+    let mut planner = Planner { view, salt, confirmed, scatter: Scatter::of(&current), wants: Vec::new() };
     for (at, difference) in current.iter().enumerate() {
         let left = at.checked_sub(1).and_then(|at| current.get(at));
         let right = current.get(at + 1);
@@ -65,6 +66,10 @@ impl Planner<'_> {
             return Ok(());
         }
         if theirs == 0 {
+            return Ok(());
+        }
+        if theirs < ours && self.scatter.expected(ours) < FEW && !self.confirmed {
+            // A rumour of somebody who holds less. That something is missing here as well is not likely.
             return Ok(());
         }
         if ours.saturating_sub(theirs) > MAX_SKETCH {
@@ -113,11 +118,22 @@ impl Planner<'_> {
     /// One sketch, or as many as keep each small.
     fn sketches(&mut self, difference: &Difference) -> Result<(), PageError> {
         let Difference { range, theirs, ours } = *difference;
-        let known = theirs.abs_diff(ours);
-        let expected = known.max(self.two_way).min(theirs.saturating_add(ours));
+        let (known, all) = (theirs.abs_diff(ours), theirs.saturating_add(ours));
+        // One key there cannot be narrowed down further, so everything has to fit: see the proof above.
+        let hidden = self.scatter.expected(ours);
+        let expected = match theirs {
+            0..=1 => all,
+            _ if hidden < FEW => known,
+            _ => known.max(hidden).min(all),
+        };
         if expected <= MAX_SKETCH {
-            let margin = if expected > known { deviation(expected - known) } else { 0 };
-            return self.sketch(range, expected.saturating_add(margin).max(2));
+            let margin = match self.scatter {
+                _ if expected > known => deviation(expected - known),
+                Scatter::OneWay if known > 0 => 0,
+                // Differences beyond those known come in pairs.
+                _ => 2,
+            };
+            return self.sketch(range, expected.saturating_add(margin));
         }
         let parts = expected.div_ceil(PER_PART);
         if parts > MAX_PARTS {
@@ -139,9 +155,9 @@ impl Planner<'_> {
         Ok(())
     }
 
-    /// A sketch for so many differences: one more that parity may bring, and one sum to verify.
+    /// A sketch for so many differences, and one sum to verify.
     fn sketch(&mut self, range: KeyRange, differences: u64) -> Result<(), PageError> {
-        let capacity = usize::try_from(differences.saturating_add(2)).unwrap_or(usize::MAX);
+        let capacity = usize::try_from(differences.saturating_add(1)).unwrap_or(usize::MAX);
         let fingerprint = self.salt.shorten(&self.view.held.fingerprint(&range)?).tiny();
         let syndromes = short::encode(&self.view.held, &range, self.salt, capacity)?;
         self.wants.push(RangeWant { range, ask: Ask::Sketch { fingerprint, syndromes } });
@@ -158,21 +174,49 @@ fn deviation(expected: u64) -> u64 {
     (expected.saturating_mul(49) / 4).isqrt() + 1
 }
 
-/// Where some ranges have more here and some more there, messages are missing on both sides, and the counts hide most of
-/// it: if a and b messages of a range are missing at random, its count difference has the variance a + b.
-fn two_way(differences: &[Difference]) -> u64 {
-    let both: Vec<&Difference> = differences.iter().filter(|d| d.ours > 0 && d.theirs > 0).collect();
-    let more = both.iter().filter(|d| d.theirs > d.ours).count();
-    let fewer = both.iter().filter(|d| d.theirs < d.ours).count();
-    let level = both.len() - more - fewer;
-    if (more.min(fewer) + level) * 8 < both.len() || both.len() < 2 {
-        return 0;
+/// Ranges whose counts have to agree on who lacks something, before it is believed that the other side lacks nothing.
+const AGREED: usize = 6;
+
+/// How far messages are missing on both sides, by how the counts of ranges scatter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Scatter {
+    /// On this side only, as far as can be seen: counts tell all.
+    OneWay,
+    /// On both sides: about so many differences in 2^20 messages, whatever the counts of a range say.
+    BothWays(u64),
+}
+
+impl Scatter {
+    /// If a and b messages of a range are missing at random on the one side and the other, its count difference has the
+    /// variance a + b.
+    fn of(differences: &[Difference]) -> Scatter {
+        let both: Vec<&Difference> = differences.iter().filter(|d| d.ours > 0 && d.theirs > 0).collect();
+        let more = both.iter().filter(|d| d.theirs > d.ours).count();
+        let fewer = both.iter().filter(|d| d.theirs < d.ours).count();
+        let level = both.len() - more - fewer;
+        if more.min(fewer) + level == 0 && both.len() >= AGREED {
+            return Scatter::OneWay;
+        }
+        if (more.min(fewer) + level) * 8 < both.len() {
+            return Scatter::BothWays(0);
+        }
+        let variance = |d: &&Difference| (u128::from(d.theirs.abs_diff(d.ours)).pow(2) << 20) / u128::from(d.ours);
+        let mut variances: Vec<u128> = both.iter().map(variance).collect();
+        variances.sort_unstable();
+        let median = variances.get(variances.len() / 2).copied().unwrap_or(0);
+        // The median of a normal distribution's absolute value is 0.6745 standard deviations; 1 / 0.6745^2 = 2.2.
+        Scatter::BothWays(u64::try_from(median.saturating_mul(11) / 5).unwrap_or(u64::MAX))
     }
-    let mut sizes: Vec<u64> = both.iter().map(|d| d.theirs.abs_diff(d.ours)).collect();
-    sizes.sort_unstable();
-    let median = sizes.get(sizes.len() / 2).copied().unwrap_or(0);
-    // The median of a normal distribution's absolute value is 0.6745 standard deviations; 1 / 0.6745^2 = 2.2.
-    median.saturating_mul(median).saturating_mul(11) / 5
+
+    /// How many differences a range with so many own keys has, beyond those that its counts show.
+    fn expected(self, ours: u64) -> u64 {
+        match self {
+            Scatter::OneWay => 0,
+            Scatter::BothWays(density) => {
+                u64::try_from((u128::from(density) * u128::from(ours)) >> 20).unwrap_or(u64::MAX)
+            }
+        }
+    }
 }
 
 /// Neighbouring `All` ranges in one.

@@ -12,6 +12,7 @@ use std::{
     cmp::Reverse,
     collections::{BTreeMap, BTreeSet, BinaryHeap},
     hash::{DefaultHasher, Hash, Hasher},
+    rc::Rc,
     time::Duration,
 };
 
@@ -63,6 +64,8 @@ pub struct Node {
     pub traffic: Traffic,
     pub offences: Vec<(usize, Offence)>,
     pub peers: BTreeSet<usize>,
+    /// The peers that gossip is forwarded to.
+    pub mesh: BTreeSet<usize>,
     /// Speaks for the node in place of its engine.
     pub hostile: Option<Hostile>,
     seen: BTreeSet<(usize, u64)>,
@@ -78,7 +81,7 @@ struct Gossip {
     author: usize,
     number: u64,
     from: usize,
-    ihave: Ihave,
+    ihave: Rc<Ihave>,
     bytes: u64,
 }
 
@@ -126,6 +129,8 @@ pub struct Net {
     pub announced: Vec<(Duration, usize)>,
     /// Keys that were delivered to each node over streams, with how often.
     pub delivered: BTreeMap<(usize, Key), u32>,
+    /// Keep a digest of everything that is done.
+    pub tracing: bool,
     queue: BinaryHeap<Reverse<Envelope>>,
     number: u64,
     trace: DefaultHasher,
@@ -162,6 +167,7 @@ impl Net {
             rng: ChaCha8Rng::seed_from_u64(seed),
             announced: Vec::new(),
             delivered: BTreeMap::new(),
+            tracing: false,
             queue: BinaryHeap::new(),
             number: 0,
             trace: DefaultHasher::new(),
@@ -175,7 +181,10 @@ impl Net {
     }
 
     pub fn add_with(&mut self, keys: impl IntoIterator<Item = Key>, group: GroupConfig) -> usize {
-        let tree = Tree::from_sorted(keys.into_iter().collect::<BTreeSet<Key>>()).unwrap();
+        self.add_tree(Tree::from_sorted(keys.into_iter().collect::<BTreeSet<Key>>()).unwrap(), group)
+    }
+
+    pub fn add_tree(&mut self, tree: Tree, group: GroupConfig) -> usize {
         let now = Now { monotonic: self.now, unix: EPOCH + self.now.as_nanos() as u64 };
         let engine = Engine::new(self.config.clone(), [group], self.rng.random(), now).unwrap();
         self.nodes.push(Node {
@@ -187,6 +196,7 @@ impl Net {
             traffic: Traffic::default(),
             offences: Vec::new(),
             peers: BTreeSet::new(),
+            mesh: BTreeSet::new(),
             hostile: None,
             seen: BTreeSet::new(),
             judging: BTreeMap::new(),
@@ -200,13 +210,20 @@ impl Net {
     pub fn connect(&mut self, a: usize, b: usize) {
         self.nodes[a].peers.insert(b);
         self.nodes[b].peers.insert(a);
+        // Gossipsub's mesh: six neighbours at least, twelve at most.
+        if self.nodes[a].mesh.len() < 6 || self.nodes[b].mesh.len() < 6 {
+            self.nodes[a].mesh.insert(b);
+            self.nodes[b].mesh.insert(a);
+        }
         self.event(a, Event::Connected(b));
         self.event(b, Event::Connected(a));
     }
 
     pub fn disconnect(&mut self, a: usize, b: usize) {
-        self.nodes[a].peers.remove(&b);
-        self.nodes[b].peers.remove(&a);
+        for (one, other) in [(a, b), (b, a)] {
+            self.nodes[one].peers.remove(&other);
+            self.nodes[one].mesh.remove(&other);
+        }
         self.event(a, Event::Disconnected(b));
         self.event(b, Event::Disconnected(a));
     }
@@ -326,12 +343,15 @@ impl Net {
         }
         self.number += 1;
         let id = self.number;
-        let (from, ihave) = (gossip.from, gossip.ihave.clone());
+        let (from, ihave) = (gossip.from, Ihave::clone(&gossip.ihave));
         self.nodes[to].judging.insert(id, gossip);
         self.event(to, Event::Gossip { from, id: GossipId(id), ihave });
     }
 
     pub fn event(&mut self, node: usize, event: Event<usize>) {
+        if self.nodes[node].hostile.is_some() {
+            return;
+        }
         let skew = self.nodes[node].skew * SECOND as i64;
         let unix = (EPOCH + self.now.as_nanos() as u64).saturating_add_signed(skew);
         self.nodes[node].engine.handle(event, Now { monotonic: self.now, unix });
@@ -344,7 +364,9 @@ impl Net {
     }
 
     fn act(&mut self, node: usize, action: Action<usize>) {
-        (node, format!("{action:?}")).hash(&mut self.trace);
+        if self.tracing {
+            (node, format!("{action:?}")).hash(&mut self.trace);
+        }
         match action {
             Action::Announce(ihave) => self.publish(node, ihave),
             Action::Judge { id, verdict } => {
@@ -377,12 +399,12 @@ impl Net {
         self.nodes[node].traffic.ihaves += 1;
         self.nodes[node].traffic.ihave_bytes += bytes;
         self.nodes[node].seen.insert((node, self.number));
-        self.forward(node, Gossip { author: node, number: self.number, from: node, ihave, bytes });
+        self.forward(node, Gossip { author: node, number: self.number, from: node, ihave: Rc::new(ihave), bytes });
     }
 
     fn forward(&mut self, node: usize, gossip: Gossip) {
         let at = self.now + self.latency;
-        let peers: Vec<usize> = self.nodes[node].peers.iter().copied().filter(|peer| *peer != gossip.from).collect();
+        let peers: Vec<usize> = self.nodes[node].mesh.iter().copied().filter(|peer| *peer != gossip.from).collect();
         for to in peers {
             // Gossipsub tells a neighbour what it has, so that it is sent at most once over most links.
             self.nodes[node].traffic.forwarded_bytes += gossip.bytes;
@@ -412,6 +434,9 @@ impl Net {
             return;
         }
         let at = self.now + self.latency;
+        if to >= self.nodes.len() {
+            return;
+        }
         self.post(to, at, What::Frame { from, frame });
     }
 

@@ -1,0 +1,290 @@
+//! Peers that lie, stall, flood or send nonsense: honest nodes become equal all the same, and know whom to blame.
+#![allow(clippy::unwrap_used, clippy::cast_possible_truncation)]
+
+mod net;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use hearken_scheduler::{Action, Event, GossipId, GossipVerdict, Offence};
+use hearken_tree::{Fingerprint, Key, KeyRange};
+use hearken_wire::{
+    Answer, Ask, Frame, Ihave, RangeWant, Refusal, RefusalReason, RequestId, Salt, SaltedSpan, Summary, Verdict, Want,
+    Window,
+};
+use net::{GROUP, Hostile, Net, keys, test_config};
+use proptest::prelude::*;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+const INTERVAL: Duration = Duration::from_secs(30);
+
+fn answer(want: &Want, verdict: impl Fn(&RangeWant) -> Verdict) -> Frame {
+    let verdicts = want.ranges.iter().map(verdict).collect();
+    Frame::Answer(Answer { request: want.request, holds: want.holds, verdicts })
+}
+
+fn fake(rng: &mut ChaCha8Rng, range: &KeyRange, count: u64) -> SaltedSpan {
+    let fingerprint = Fingerprint { digest: hearken_tree::Digest(rng.random()), count };
+    SaltedSpan { range: *range, fingerprint: Salt(1).shorten(&fingerprint) }
+}
+
+/// Promises messages and does not send them.
+fn withholds(_: &mut ChaCha8Rng, frame: &Frame) -> Vec<Frame> {
+    let Frame::Want(want) = frame else { return Vec::new() };
+    vec![answer(want, |_| Verdict::Deliver { count: 7, lacks: Vec::new() })]
+}
+
+/// Says that it is done before it has sent what it promised.
+fn cheats(_: &mut ChaCha8Rng, frame: &Frame) -> Vec<Frame> {
+    let mut frames = withholds(&mut ChaCha8Rng::seed_from_u64(0), frame);
+    if let Frame::Want(want) = frame {
+        frames.push(Frame::Done { request: want.request });
+    }
+    frames
+}
+
+/// Sends messages that nobody asked for.
+fn pushes(rng: &mut ChaCha8Rng, frame: &Frame) -> Vec<Frame> {
+    let Frame::Want(want) = frame else { return Vec::new() };
+    let message = Bytes::copy_from_slice(Key::new(rng.random(), hearken_tree::Id(rng.random())).as_bytes());
+    let check = matches!(want.ranges[0].ask, Ask::Check(_));
+    let verdict = |_: &RangeWant| if check { Verdict::Equal } else { Verdict::Deliver { count: 1, lacks: Vec::new() } };
+    vec![answer(want, verdict), Frame::Messages { request: want.request, messages: vec![message; want.ranges.len()] }]
+}
+
+/// Answers with too many verdicts.
+fn miscounts(_: &mut ChaCha8Rng, frame: &Frame) -> Vec<Frame> {
+    let Frame::Want(want) = frame else { return Vec::new() };
+    let mut frame = answer(want, |_| Verdict::Outside);
+    if let Frame::Answer(answer) = &mut frame {
+        answer.verdicts.push(Verdict::Outside);
+    }
+    vec![frame]
+}
+
+/// Claims ever finer spans of what does not exist.
+fn leads_on(rng: &mut ChaCha8Rng, frame: &Frame) -> Vec<Frame> {
+    let Frame::Want(want) = frame else { return Vec::new() };
+    let verdicts = want.ranges.iter().map(|want| {
+        let (start, end) = (want.range.start().timestamp(), want.range.end().timestamp());
+        let middle = Key::at(start + (end - start) / 2);
+        let halves = [KeyRange::new(want.range.start(), middle), KeyRange::new(middle, want.range.end())];
+        let spans: Option<Vec<SaltedSpan>> =
+            halves.into_iter().map(|half| half.ok().filter(|h| !h.is_empty()).map(|h| fake(rng, &h, 1000))).collect();
+        match (&want.ask, spans.and_then(|spans| Summary::new(spans).ok())) {
+            (Ask::Check(_) | Ask::Sketch { .. }, Some(summary)) => Verdict::Finer(summary),
+            _ => Verdict::TooCostly,
+        }
+    });
+    let verdicts = verdicts.collect();
+    vec![Frame::Answer(Answer { request: want.request, holds: want.holds, verdicts })]
+}
+
+/// Takes requests and never answers.
+fn sleeps(_: &mut ChaCha8Rng, _: &Frame) -> Vec<Frame> {
+    Vec::new()
+}
+
+/// Refuses everything, each time for another reason.
+fn refuses(rng: &mut ChaCha8Rng, frame: &Frame) -> Vec<Frame> {
+    use RefusalReason::{Busy, Failed, RateLimited, TooCostly, UnknownGroup, Unsupported};
+    let Frame::Want(want) = frame else { return Vec::new() };
+    let reasons = [Busy, Failed, RateLimited, TooCostly, UnknownGroup, Unsupported];
+    vec![Frame::Refusal(Refusal { request: want.request, reason: reasons[rng.random_range(0..reasons.len())] })]
+}
+
+/// Anything.
+fn babbles(rng: &mut ChaCha8Rng, frame: &Frame) -> Vec<Frame> {
+    let request = if let Frame::Want(want) = frame { want.request } else { RequestId(rng.random_range(0..40)) };
+    match rng.random_range(0..8) {
+        0 => withholds(rng, frame),
+        1 => pushes(rng, frame),
+        2 => miscounts(rng, frame),
+        3 => leads_on(rng, frame),
+        4 => vec![Frame::Done { request }],
+        5 => vec![Frame::Cancel { request }],
+        6 => vec![Frame::Messages { request, messages: vec![Bytes::from_static(b"?"); rng.random_range(0..3)] }],
+        _ => refuses(rng, frame),
+    }
+}
+
+/// Ten honest nodes, each lacking a tenth, among which every third is replaced by one that does this.
+fn among_honest(hostile: Hostile, seed: u64) -> (Net, Duration) {
+    let all = keys(seed, 2000, 60.0, 3500.0);
+    let mut net = Net::new(test_config(), seed);
+    for node in 0..15 {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed * 100 + node);
+        net.add(all.iter().copied().filter(|_| !rng.random_bool(0.1)));
+        if node % 3 == 2 {
+            net.nodes[node as usize].hostile = Some(hostile);
+        }
+    }
+    // Honest nodes form a connected part; each also knows some of the others.
+    let honest: Vec<usize> = (0..15).filter(|node| node % 3 != 2).collect();
+    for (at, node) in honest.iter().enumerate() {
+        net.connect(*node, honest[(at + 1) % honest.len()]);
+        net.connect(*node, honest[(at + 3) % honest.len()]);
+    }
+    for node in honest {
+        net.connect(node, (node / 3) * 3 + 2);
+        net.connect(node, (node / 3 * 3 + 5) % 15);
+    }
+    let took = net.run_while(8 * INTERVAL, |net| !net.equal());
+    for node in net.honest() {
+        assert!(node.offences.iter().all(|(peer, _)| peer % 3 == 2), "an honest node is blamed: {:?}", node.offences);
+    }
+    (net, took)
+}
+
+fn muted_by_all_it_lied_to(net: &Net) -> bool {
+    net.honest().all(|node| {
+        let muted: Vec<usize> = node.engine.peer_status().filter(|p| p.muted_for.is_some()).map(|p| p.peer).collect();
+        node.offences.iter().all(|(peer, _)| muted.contains(peer))
+    })
+}
+
+#[test]
+fn liars_are_muted_and_the_others_become_equal() {
+    let liars: [(&str, Hostile); 5] = [
+        ("withholds", withholds),
+        ("cheats", cheats),
+        ("pushes", pushes),
+        ("miscounts", miscounts),
+        ("leads on", leads_on),
+    ];
+    for (name, liar) in liars {
+        let (mut net, took) = among_honest(liar, 1);
+        let more = net.run_while(20 * INTERVAL, |net| !muted_by_all_it_lied_to(net));
+        println!("{name}: equal after {took:?}, all muted {more:?} later");
+    }
+}
+
+#[test]
+fn the_useless_are_got_around() {
+    for (name, peer) in [("sleeps", sleeps as Hostile), ("refuses", refuses), ("babbles", babbles)] {
+        let (_, took) = among_honest(peer, 2);
+        println!("{name}: equal after {took:?}");
+    }
+}
+
+#[test]
+fn a_flood_of_requests_is_refused_and_then_blamed() {
+    let mut net = Net::new(test_config(), 3);
+    let node = net.add(keys(3, 100, 60.0, 3500.0));
+    net.add([]);
+    net.nodes[1].hostile = Some(sleeps);
+    net.connect(node, 1);
+    let window = Window { from: net::EPOCH - 3000 * net::SECOND, to: net::EPOCH - 100 * net::SECOND };
+    for request in 0..1000 {
+        let ranges = vec![RangeWant { range: window.keys(), ask: Ask::All }];
+        let want = Want { request: RequestId(request), group: GROUP, salt: Salt(1), holds: window, ranges };
+        net.event(node, Event::Frame { from: 1, frame: Frame::Want(want) });
+    }
+    assert!(net.nodes[node].traffic.answers <= 100);
+    assert!(net.nodes[node].offences.iter().all(|(_, offence)| *offence == Offence::Flood));
+    assert!(net.nodes[node].engine.peer_status().any(|peer| peer.muted_for.is_some()));
+}
+
+#[test]
+fn announcements_are_judged() {
+    let mut net = Net::new(test_config(), 4);
+    let node = net.add(keys(4, 100, 60.0, 3500.0));
+    net.run_for(Duration::from_secs(1));
+    let window = Window { from: net::EPOCH - 3630 * net::SECOND, to: net::EPOCH - 30 * net::SECOND };
+    let mut rng = ChaCha8Rng::seed_from_u64(4);
+    let mut ihave = |window: Window, salt: u64| {
+        let span = fake(&mut rng, &window.keys(), 5);
+        let summary = Summary::new(vec![span]).unwrap();
+        Ihave { group: GROUP, window, salt: Salt(salt), root: span.fingerprint, summary }
+    };
+    let mut judge = |ihave: Ihave| {
+        let now = hearken_scheduler::Now { monotonic: Duration::from_secs(1), unix: net::EPOCH + net::SECOND };
+        let engine = &mut net.nodes[node].engine;
+        engine.handle(Event::Gossip { from: 9, id: GossipId(1), ihave }, now);
+        let mut verdict = None;
+        while let Some(action) = engine.poll_action() {
+            if let Action::Judge { verdict: found, .. } = action {
+                verdict = Some(found);
+            }
+        }
+        verdict.unwrap()
+    };
+    let good = ihave(window, 1);
+    assert_eq!(judge(good.clone()), GossipVerdict::Accept);
+    assert_eq!(judge(good), GossipVerdict::Ignore, "a replay");
+    let day = 86_400 * net::SECOND;
+    let ahead = ihave(Window { from: window.from + day, to: window.to + day }, 2);
+    assert_eq!(judge(ahead), GossipVerdict::Ignore, "a day ahead");
+    let mut contradicts = ihave(window, 3);
+    contradicts.root.count += 1;
+    assert_eq!(judge(contradicts), GossipVerdict::Reject, "counts contradict each other");
+    let mut elsewhere = ihave(window, 4);
+    elsewhere.window.from -= 1;
+    assert_eq!(judge(elsewhere), GossipVerdict::Reject, "the spans do not cover the window");
+    let flood = (5..1000).map(|salt| judge(ihave(window, salt))).filter(|v| *v == GossipVerdict::Accept).count();
+    assert!(flood < 150, "{flood} of a flood were forwarded");
+}
+
+fn random_frame(rng: &mut ChaCha8Rng) -> Frame {
+    let window = Window { from: net::EPOCH - 3600 * net::SECOND, to: net::EPOCH };
+    let at = |rng: &mut ChaCha8Rng| net::EPOCH - rng.random_range(0..4000) * net::SECOND;
+    let request = RequestId(rng.random_range(0..12));
+    if rng.random_bool(0.4) {
+        let (a, b) = (at(rng), at(rng));
+        let range = KeyRange::between(a.min(b), a.max(b) + 1);
+        let words: Vec<u32> = (0..rng.random_range(1..6)).map(|_| rng.random()).collect();
+        let shortened = fake(rng, &range, 3).fingerprint;
+        let ask = match rng.random_range(0..4) {
+            0 => Ask::All,
+            1 => Ask::Check(shortened),
+            2 => Ask::Sketch { fingerprint: shortened.tiny(), syndromes: words },
+            _ => Ask::Ids(words),
+        };
+        let ranges = vec![RangeWant { range, ask }];
+        return Frame::Want(Want { request, group: GROUP, salt: Salt(rng.random()), holds: window, ranges });
+    }
+    let want = Want {
+        request,
+        group: GROUP,
+        salt: Salt(1),
+        holds: window,
+        ranges: vec![RangeWant { range: window.keys(), ask: Ask::All }; rng.random_range(1..3)],
+    };
+    babbles(rng, &Frame::Want(want)).pop().unwrap_or(Frame::Done { request })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever frames come, in whatever order: no panic, no deadline in the past (the network checks), nothing stored that
+    /// was not asked for.
+    #[test]
+    fn any_frames_in_any_order(seed in any::<u64>()) {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let mut net = Net::new(test_config(), seed);
+        let node = net.add(keys(seed, 200, 60.0, 3500.0));
+        for _ in 0..4 {
+            let peer = net.add([]);
+            net.nodes[peer].hostile = Some(sleeps);
+            net.connect(node, peer);
+        }
+        for _ in 0..200 {
+            let peer = rng.random_range(1..6);
+            match rng.random_range(0..20) {
+                0 if peer < 5 && net.nodes[node].peers.contains(&peer) => net.disconnect(node, peer),
+                0 | 1 if peer < 5 => net.connect(node, peer),
+                2 => net.event(node, Event::Unsupported(peer)),
+                3 => net.event(node, Event::Garbage(peer)),
+                4 => net.event(node, Event::SendFailed { to: peer, request: RequestId(rng.random_range(0..12)) }),
+                5 => net.event(node, Event::SyncNow(GROUP)),
+                6 => net.run_for(Duration::from_millis(rng.random_range(1..20_000))),
+                _ => {
+                    let frame = random_frame(&mut rng);
+                    net.event(node, Event::Frame { from: peer, frame });
+                }
+            }
+        }
+        prop_assert_eq!(net.nodes[node].traffic.stored, 0);
+    }
+}
