@@ -1,0 +1,32 @@
+//! Every shape of difference is found exactly, by us and by the system that we measure against.
+#![allow(clippy::unwrap_used)]
+
+use hearken_sim::reconcile::{
+    hearken, negentropy,
+    workload::{self, Shape, Workload},
+};
+
+#[test]
+fn every_shape_is_exact() {
+    for (name, shape) in Shape::NAMES {
+        for missing in [0, 1, 30, 600] {
+            let work = Workload::new(workload::made_up(20_000, 5), missing, shape, 5);
+            for outcome in [hearken::run(&work, 5).unwrap(), negentropy::run(&work).unwrap()] {
+                assert!(outcome.exact, "{name}, {missing} missing: {outcome:?}");
+            }
+        }
+    }
+}
+
+/// What "One round trip" promises, in the small: one request and one answer for whatever is scattered or in one gap.
+#[test]
+fn one_round_trip_is_enough() {
+    for (shape, missing, unicast) in [(Shape::Scatter, 1, 120), (Shape::Scatter, 10, 400), (Shape::GapNewest, 500, 120)]
+    {
+        let work = Workload::new(workload::made_up(20_000, 6), missing, shape, 6);
+        let outcome = hearken::run(&work, 6).unwrap();
+        assert_eq!(outcome.round_trips, 1, "{outcome:?}");
+        assert!(outcome.bytes.request + outcome.bytes.answer <= unicast, "{outcome:?}");
+        assert!(outcome.bytes.ihave <= 1_100, "{outcome:?}");
+    }
+}
