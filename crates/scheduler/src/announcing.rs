@@ -26,19 +26,19 @@ impl<P: Clone + Ord + Debug> Engine<P> {
                 Some(Fired::Announce) if !group.announcing && self.peers.connected_count() > 0 => {
                     group.announcing = true;
                     let spans = group.spans;
-                    return self.summarise(id, spans, false);
+                    return self.summarise(id, spans);
                 }
                 _ => {}
             }
         }
     }
 
-    fn summarise(&mut self, id: GroupId, spans: usize, again: bool) {
+    fn summarise(&mut self, id: GroupId, spans: usize) {
         let Some(group) = self.groups.get(&id) else { return };
         let window = window::settled(&self.ctx.config, &group.config, self.ctx.now.unix);
         let salt = self.ctx.salt();
         let job = Job::Summarise { range: window.keys(), spans, salt };
-        self.index(id, job, Pending::Announce(Announcement { window, salt, again }));
+        self.index(id, job, Pending::Announce(Announcement { window, salt, spans }));
     }
 
     pub(crate) fn announce(
@@ -50,14 +50,17 @@ impl<P: Clone + Ord + Debug> Engine<P> {
     ) {
         let Some(group) = self.groups.get_mut(&id) else { return };
         group.count = Some(root.count);
-        let Announcement { window, salt, again } = announcement;
+        let Announcement { window, salt, spans } = announcement;
         let ihave = Ihave { group: id, window, salt, root, summary };
         let (size, budget) = (ihave.encode().map_or(usize::MAX, |bytes| bytes.len()), self.ctx.config.summary_budget);
-        if size > budget && !again {
-            // Spans come out larger than expected: as many as fit in any case, and a little fewer from now on.
-            group.spans = (group.spans * 7 / 8).max(1);
-            return self.summarise(id, hearken_wire::max_spans(budget).max(1), true);
+        let fewest = hearken_wire::max_spans(budget).max(1);
+        if size > budget && spans > fewest {
+            // Spans came out larger than expected: fewer of them, down to as many as fit in any case.
+            group.spans = (spans * budget / size).clamp(fewest, spans - 1);
+            let fewer = group.spans;
+            return self.summarise(id, fewer);
         }
+        group.spans = (spans + 1).min(hearken_wire::likely_spans(budget).max(1));
         group.announcing = false;
         group.heard_before(salt, root);
         metrics::announcement("sent");

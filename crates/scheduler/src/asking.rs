@@ -167,7 +167,12 @@ impl<P: Clone + Ord + Debug> Engine<P> {
                 group.pursuit.finish(task);
             }
         }
-        let requests = chunks(ranges, &left, self.ctx.config.limits.request_bytes);
+        let mut requests = chunks(ranges, &left, self.ctx.config.limits.request_bytes);
+        // More would be refused as `Busy`; what is left over is planned anew once these are done.
+        let now = self.ctx.now.monotonic;
+        for (_, tasks) in requests.drain(self.ctx.config.limits.serving_per_peer.min(requests.len())..) {
+            tasks.iter().for_each(|task| group.pursuit.postpone(*task, now));
+        }
         if requests.is_empty() {
             self.release(id, &peer);
         }

@@ -71,7 +71,7 @@ pub struct Limits {
     pub forward_rate: u32,
     /// Differences by count up to which an announcement, which may be forged, is followed at once; above, a neighbour is
     /// probed first. Higher: one round trip less after large losses; a forged announcement costs up to 5 bytes per
-    /// difference. Default 2,048.
+    /// difference. Default 16,384: 80 KB, once an interval.
     pub hint_differences: u64,
     /// Ranges being pursued in a group. What does not fit is found again later. Default 4,096.
     pub tasks: usize,
@@ -88,11 +88,12 @@ pub struct Limits {
     pub unadmitted_bytes: usize,
     /// Requests served at a time, to all. More are `Busy`. Default 64.
     pub serving: usize,
-    /// Requests served at a time, to one peer. Default 8.
+    /// Requests served at a time, to one peer, and sent to one peer at a time. Default 16: a sketch for each of 400,000
+    /// differences.
     pub serving_per_peer: usize,
     /// Requests a second from one peer, with a burst of ten seconds' worth. Default 10.
     pub requests_rate: u32,
-    /// Cost units a second for one peer (a unit is about a nanosecond), with a burst of 20 seconds' worth. Default 50,000,000.
+    /// Cost units a second for one peer (a unit is about a nanosecond), with a burst of a minute's worth. Default 50,000,000.
     pub cost_rate: u64,
     /// Cost units for one request. Default 1,000,000,000.
     pub request_cost: u64,
@@ -193,14 +194,14 @@ impl Default for Limits {
         Limits {
             horizon_tolerance: Duration::from_secs(90),
             forward_rate: 4,
-            hint_differences: 2048,
+            hint_differences: 16_384,
             tasks: 4096,
             share: 512,
             request_bytes: 64 << 10,
             request_timeout: Duration::from_secs(10),
             unadmitted_bytes: 32 << 20,
             serving: 64,
-            serving_per_peer: 8,
+            serving_per_peer: 16,
             requests_rate: 10,
             cost_rate: 50_000_000,
             request_cost: 1_000_000_000,

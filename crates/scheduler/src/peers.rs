@@ -63,7 +63,7 @@ pub(crate) fn request_rate(limits: &Limits) -> Rate {
 #[expect(clippy::cast_precision_loss, reason = "rates need no precision")]
 pub(crate) fn cost_rate(limits: &Limits) -> Rate {
     let per_second = limits.cost_rate as f64;
-    Rate { per_second, burst: per_second * 20.0 }
+    Rate { per_second, burst: per_second * 60.0 }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "rates need no precision")]

@@ -23,8 +23,8 @@ pub(crate) enum Pending<P> {
 pub(crate) struct Announcement {
     pub(crate) window: Window,
     pub(crate) salt: Salt,
-    /// Already cut down once to fit the budget.
-    pub(crate) again: bool,
+    /// How many spans were asked for.
+    pub(crate) spans: usize,
 }
 
 pub(crate) struct Probe<P> {

@@ -150,6 +150,13 @@ impl<P: Clone + Ord> Pursuit<P> {
         }
     }
 
+    /// The task is not being asked about after all.
+    pub(crate) fn postpone(&mut self, id: TaskId, now: Duration) {
+        if let Some(task) = self.tasks.get_mut(&id) {
+            task.not_before = Some(now);
+        }
+    }
+
     /// Settled, or given up.
     pub(crate) fn finish(&mut self, id: TaskId) -> Option<Task<P>> {
         self.tasks.remove(&id)

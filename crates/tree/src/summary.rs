@@ -1,5 +1,5 @@
 //! Where summaries and splits are cut.
-use crate::{Key, KeyRange, PageError, Snapshot, node::Body};
+use crate::{Key, KeyRange, PageError, Snapshot, node::Body, shortest_separator};
 
 /// One minute in nanoseconds: the finest cut by age.
 const MINUTE: u64 = 60_000_000_000;
@@ -121,14 +121,5 @@ fn cut_near(set: &Snapshot, rank: u64, slack: u64) -> Result<Key, PageError> {
 /// The shortest bound that has `rank` keys before it.
 fn cut_at(set: &Snapshot, rank: u64) -> Result<Key, PageError> {
     let (Some(before), Some(after)) = (set.nth(rank.saturating_sub(1))?, set.nth(rank)?) else { return Ok(Key::MAX) };
-    Ok(separator(&before, &after))
-}
-
-/// The shortest prefix of `after`, padded with zeros, that comes after `before`.
-fn separator(before: &Key, after: &Key) -> Key {
-    let common = before.as_bytes().iter().zip(after.as_bytes()).take_while(|(a, b)| a == b).count();
-    let mut bytes = [0; Key::LEN];
-    let len = (common + 1).min(Key::LEN);
-    bytes[..len].copy_from_slice(&after.as_bytes()[..len]);
-    Key::from_bytes(bytes)
+    Ok(shortest_separator(&before, &after))
 }

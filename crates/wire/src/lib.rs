@@ -29,7 +29,6 @@
 //! | `ihave`, `summary`, `salt`, `frame` | the types |
 //! | `codec` | the types as bytes, over what prost generates from `proto/`; packed fields by hand |
 //! | `framing`, `batch` | frames on a stream, messages in frames |
-//! | `separator` | bounds that travel in few bytes |
 //! | `protocol` | names: the stream's protocol, control topics |
 //! | [`limits`] | what no frame may exceed |
 //! | `error` | what can be wrong |
@@ -44,7 +43,6 @@ mod ihave;
 pub mod limits;
 mod protocol;
 mod salt;
-mod separator;
 mod summary;
 
 pub use batch::{MessageBatch, messages_frame_len};
@@ -55,5 +53,4 @@ pub use framing::{FrameReader, decode_frame, encode_frame};
 pub use ihave::Ihave;
 pub use protocol::{PROTOCOL, PROTOCOLS, control_topic};
 pub use salt::{Salt, ShortDigest, ShortFingerprint, TinyDigest, TinyFingerprint};
-pub use separator::shortest_separator;
 pub use summary::{NotConsecutive, SaltedSpan, Summary, Window};

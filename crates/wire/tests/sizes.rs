@@ -3,10 +3,10 @@
 
 mod support;
 
-use hearken_tree::{GroupId, Id, Key, KeyRange};
+use hearken_tree::{GroupId, Id, Key, KeyRange, shortest_separator};
 use hearken_wire::{
     Answer, Ask, Frame, Ihave, RangeWant, RequestId, Salt, SaltedSpan, ShortDigest, ShortFingerprint, Summary, Verdict,
-    Want, Window, likely_spans, max_spans, shortest_separator,
+    Want, Window, likely_spans, max_spans,
 };
 use support::{Numbers, encoded};
 

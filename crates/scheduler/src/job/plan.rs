@@ -14,7 +14,7 @@ use super::{Difference, View, gaps, short};
 /// Differences up to which one sketch is used; decoding costs the square.
 const MAX_SKETCH: u64 = 64;
 /// Differences aimed at in each part of a range that is cut.
-const PER_PART: u64 = 48;
+const PER_PART: u64 = 56;
 /// Parts that a range is cut into at most; a check narrows down what would need more.
 const MAX_PARTS: u64 = 384;
 /// Missing keys from which holes are looked for: below, a sketch is as cheap.
@@ -31,6 +31,8 @@ struct Planner<'a> {
     salt: Salt,
     confirmed: bool,
     scatter: Scatter,
+    /// Sketches that the request will have, roughly.
+    sketches: u64,
     wants: Vec<RangeWant>,
 }
 
@@ -45,7 +47,10 @@ pub(super) fn plan(
     for difference in differences {
         current.push(Difference { ours: view.held.count(&difference.range)?, ..*difference });
     }
-    let mut planner = Planner { view, salt, confirmed, scatter: Scatter::of(&current), wants: Vec::new() };
+    let scatter = Scatter::of(&current);
+    let parts = |d: &Difference| d.theirs.abs_diff(d.ours).max(scatter.expected(d.ours)).div_ceil(PER_PART);
+    let sketches = current.iter().map(parts).fold(1, u64::saturating_add);
+    let mut planner = Planner { view, salt, confirmed, scatter, sketches, wants: Vec::new() };
     for (at, difference) in current.iter().enumerate() {
         let left = at.checked_sub(1).and_then(|at| current.get(at));
         let right = current.get(at + 1);
@@ -128,7 +133,7 @@ impl Planner<'_> {
         };
         if expected <= MAX_SKETCH {
             let margin = match self.scatter {
-                _ if expected > known => deviation(expected - known),
+                _ if expected > known => self.deviation(expected - known),
                 Scatter::OneWay if known > 0 => 0,
                 // Differences beyond those known come in pairs.
                 _ => 2,
@@ -150,9 +155,15 @@ impl Planner<'_> {
             }
             let share = u128::from(expected) * u128::from(held) / u128::from(ours);
             let share = u64::try_from(share).unwrap_or(u64::MAX).min(2 * MAX_SKETCH);
-            self.sketch(span.range, share + deviation(share))?;
+            self.sketch(span.range, share + self.deviation(share))?;
         }
         Ok(())
+    }
+
+    /// A margin over an expected Poisson count: three standard deviations, and more where there are many sketches, since
+    /// each that is too small costs a round trip. With z^2 = 9 + log2 n, fewer than one request in ten has one.
+    fn deviation(&self, expected: u64) -> u64 {
+        expected.saturating_mul(9 + u64::from(self.sketches.ilog2())).isqrt() + 1
     }
 
     /// A sketch for so many differences, and one sum to verify.
@@ -167,11 +178,6 @@ impl Planner<'_> {
 
 fn empty_here(difference: &Difference) -> bool {
     difference.ours == 0 && difference.theirs > 0
-}
-
-/// Three and a half standard deviations of a Poisson count.
-fn deviation(expected: u64) -> u64 {
-    (expected.saturating_mul(49) / 4).isqrt() + 1
 }
 
 /// Ranges whose counts have to agree on who lacks something, before it is believed that the other side lacks nothing.
@@ -203,9 +209,13 @@ impl Scatter {
         let variance = |d: &&Difference| (u128::from(d.theirs.abs_diff(d.ours)).pow(2) << 20) / u128::from(d.ours);
         let mut variances: Vec<u128> = both.iter().map(variance).collect();
         variances.sort_unstable();
-        let median = variances.get(variances.len() / 2).copied().unwrap_or(0);
-        // The median of a normal distribution's absolute value is 0.6745 standard deviations; 1 / 0.6745^2 = 2.2.
-        Scatter::BothWays(u64::try_from(median.saturating_mul(11) / 5).unwrap_or(u64::MAX))
+        // A gap in a range or two says nothing of the others.
+        let outlier = variances.get(variances.len() / 2).copied().unwrap_or(0).saturating_mul(16);
+        let samples = both.len() as u64;
+        let sum = variances.iter().map(|variance| (*variance).min(outlier)).fold(0, u128::saturating_add);
+        let mean = u64::try_from(sum / u128::from(samples.max(1))).unwrap_or(u64::MAX);
+        // A sketch too small costs more than one too large: one and a half standard errors (sqrt(2 / n)) on top.
+        Scatter::BothWays(mean.saturating_add(mean.saturating_mul(3) / (2 * samples).isqrt().max(1)))
     }
 
     /// How many differences a range with so many own keys has, beyond those that its counts show.

@@ -15,8 +15,9 @@ pub(super) struct Decoded {
 
 /// The syndromes of what `set` holds in `range`.
 pub(super) fn encode(set: &Snapshot, range: &KeyRange, salt: Salt, capacity: usize) -> Result<Vec<u32>, PageError> {
-    let (_, own) = short_ids(set, range, salt)?;
-    Ok(Sketch::encode(capacity, own).into_syndromes())
+    let mut sketch = Sketch::new(capacity);
+    for_each(set, range, salt, |ids| sketch.extend(ids))?;
+    Ok(sketch.into_syndromes())
 }
 
 /// What differs between `set` and the one whose sketch this is; `None` if that is more than the sketch can tell.
@@ -26,13 +27,13 @@ pub(super) fn decode(
     salt: Salt,
     syndromes: &[u32],
 ) -> Result<Option<Decoded>, PageError> {
-    let (keys, own) = short_ids(set, range, salt)?;
+    let own = short_ids(set, range, salt)?;
     let mut difference = Sketch::encode(syndromes.len(), own.iter().copied());
     difference.fold(&Sketch::from_syndromes(syndromes.to_vec()));
     let Ok(decoded) = difference.decode_among(&own, difference.max_differences()) else { return Ok(None) };
     Ok(Some(Decoded {
         balance: decoded.balance(),
-        found: decoded.held.iter().filter_map(|at| keys.get(*at).copied()).collect(),
+        found: at(set, range, decoded.held.iter().copied())?,
         lacks: decoded.lacking.iter().map(|id| id.get()).collect(),
     }))
 }
@@ -41,14 +42,34 @@ pub(super) fn decode(
 pub(super) fn find(set: &Snapshot, range: &KeyRange, salt: Salt, wanted: &[u32]) -> Result<Vec<Key>, PageError> {
     let mut sorted = wanted.to_vec();
     sorted.sort_unstable();
-    let (keys, own) = short_ids(set, range, salt)?;
-    let found = keys.into_iter().zip(own).filter(|(_, id)| sorted.binary_search(&id.get()).is_ok());
-    Ok(found.map(|(key, _)| key).collect())
+    let own = short_ids(set, range, salt)?;
+    let found = (0..).zip(&own).filter(|(_, id)| sorted.binary_search(&id.get()).is_ok());
+    at(set, range, found.map(|(place, _)| place))
 }
 
-fn short_ids(set: &Snapshot, range: &KeyRange, salt: Salt) -> Result<(Vec<Key>, Vec<ShortId>), PageError> {
-    let keys = set.keys(range).collect::<Result<Vec<Key>, PageError>>()?;
+/// The keys of `set` that come at these places among those in `range`.
+fn at(set: &Snapshot, range: &KeyRange, places: impl Iterator<Item = usize>) -> Result<Vec<Key>, PageError> {
+    let first = set.rank(&range.start())?;
+    let keys = places.map(|place| set.nth(first + place as u64));
+    keys.filter_map(Result::transpose).collect()
+}
+
+/// The short ids of what `set` holds in `range`, in the order of the keys.
+fn short_ids(set: &Snapshot, range: &KeyRange, salt: Salt) -> Result<Vec<ShortId>, PageError> {
+    let mut own = Vec::with_capacity(usize::try_from(set.count(range)?).unwrap_or(0));
+    for_each(set, range, salt, |ids| own.extend(ids))?;
+    Ok(own)
+}
+
+/// Hands the short ids of what `set` holds in `range` to `take`, a chunk at a time: no copy of the keys is made.
+fn for_each(
+    set: &Snapshot,
+    range: &KeyRange,
+    salt: Salt,
+    mut take: impl FnMut(&mut dyn Iterator<Item = ShortId>),
+) -> Result<(), PageError> {
     let short = ShortIds::new(salt.0);
-    let own = keys.iter().map(|key| short.of(&key.id().0)).collect();
-    Ok((keys, own))
+    set.keys(range).for_each_slice(|keys| {
+        take(&mut keys.iter().filter_map(|key| key.last_chunk()).map(|id| short.of(id)));
+    })
 }

@@ -26,7 +26,7 @@ pub fn max_spans(budget: usize) -> usize {
 }
 
 /// How many spans are likely to fit into an IHAVE of at most `budget` bytes, if their bounds are
-/// [shortest separators](crate::shortest_separator): some four times as many as [`max_spans`].
+/// [shortest separators](hearken_tree::shortest_separator): some four times as many as [`max_spans`].
 ///
 /// Summarise into so many spans, encode, and should that be too long, summarise into fewer.
 pub fn likely_spans(budget: usize) -> usize {

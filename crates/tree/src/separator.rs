@@ -1,4 +1,4 @@
-use hearken_tree::{Id, Key};
+use crate::{Id, Key};
 
 /// The roundest key `k` with `after < k <= upto`: the one that travels in the fewest bytes.
 ///
