@@ -97,7 +97,7 @@ fn short_id(salt: u64, id: &[u8; 32]) -> u64 {
 
 #[test]
 #[ignore = "writes the vectors"]
-fn write() {
+fn write_the_file() {
     // Numbers that look random, from a generator that is here already.
     let draw = |seed: u64| short_id(seed, &[0x5a; 32]);
     let hex = |value: u64| json!(format!("{value:08x}"));
