@@ -86,6 +86,17 @@ pub enum AdmitError {
         /// Why.
         source: FormatError,
     },
+    /// No space is left.
+    #[error(
+        "no space is left for the archive {}, nothing of the batch was stored: {source}. Free some; the archive goes on by itself",
+        path.display()
+    )]
+    DiskFull {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
     /// The archive's file is damaged.
     #[error(
         "the archive {} is damaged: {found}. Restore it from a backup, or move it away: an empty archive fetches from its \

@@ -6,17 +6,9 @@ use common::{
     disk::Disk,
     model::{Model, Op, filters, model_options, op, some_filters},
 };
-use hearken_archive::{Embedded, EmbeddedOptions, Filter, OpenError};
+use hearken_archive::{AdmitError, Embedded, EmbeddedOptions, Filter, OpenError};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-
-/// How many power cuts the ordinary run makes; ten times as many if the environment variable `HEARKEN_FULL` is set, as
-/// `tests/run --full` does.
-const CUTS: u64 = 300;
-
-fn cuts() -> u64 {
-    if std::env::var_os("HEARKEN_FULL").is_some() { 10 * CUTS } else { CUTS }
-}
 
 fn open(disk: &Disk, filters: Vec<Filter>) -> Result<Embedded, OpenError> {
     let mut options = EmbeddedOptions::new("disk", model_options(filters));
@@ -40,9 +32,19 @@ fn work(disk: &Disk, model: &mut Model, seed: u64, next: &mut u64) {
 
 #[test]
 fn no_power_cut_loses_what_was_acknowledged() {
-    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    cut_often(300, 1);
+}
+
+#[test]
+#[ignore = "5,000 power cuts take a minute"]
+fn no_power_cut_of_many_loses_what_was_acknowledged() {
+    cut_often(5000, 2);
+}
+
+fn cut_often(cuts: u64, seed: u64) {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let (mut stored, mut refused, mut finished) = (0, 0, 0);
-    for run in 0..cuts().div_ceil(10) {
+    for run in 0..cuts.div_ceil(10) {
         let (mut disk, mut model, mut next) = (Disk::default(), Model::new(filters()), 0);
         // A file is made under another name first; so it is whole, if it is there.
         drop(open(&disk, filters()).unwrap());
@@ -92,4 +94,36 @@ fn a_missing_sync_would_be_seen() {
         !model.agrees(&archive)
     });
     assert!(lost);
+}
+
+/// A full disk costs the batch that did not fit, and no more: readers read on, and what comes when there is room again is stored.
+#[test]
+fn a_full_disk_is_no_end() {
+    let (disk, mut model) = (Disk::default(), Model::new(filters()));
+    let archive = open(&disk, filters()).unwrap();
+    let mut failures = 0;
+    for n in 0..400 {
+        if n % 40 == 20 {
+            disk.limit(Some(disk.bytes().len() / 4096 * 4096 - 40 * 4096));
+        } else if n % 40 == 39 {
+            disk.limit(None);
+        }
+        let op = op(7, n);
+        match Model::run(&archive, &op) {
+            Ok(answers) => assert_eq!(answers, model.apply(&op)),
+            Err(AdmitError::DiskFull { .. }) => failures += 1,
+            Err(other) => panic!("op {n}: {other}"),
+        }
+        if let Op::Retain(_) = op {
+            // Several transactions, some of which may have come through.
+            disk.limit(None);
+            model.apply(&op);
+            Model::run(&archive, &op).unwrap();
+        }
+        assert!(model.agrees(&archive), "op {n}");
+    }
+    assert!(failures > 5, "{failures}");
+    model.verify(&archive);
+    drop(archive);
+    model.verify(&open(&disk, filters()).unwrap());
 }

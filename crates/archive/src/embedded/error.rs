@@ -110,31 +110,29 @@ pub(super) fn unreadable(error: impl Into<redb::Error>) -> ReadError {
     ReadError::Storage(Box::new(error.into()))
 }
 
-/// Tells damage from other failures, and where the file lies.
+/// Tells damage and a full disk from other failures, and where the file lies.
 pub(super) fn located(error: AdmitError, path: &Path) -> AdmitError {
-    match error {
-        AdmitError::Storage(source) => match damage(&*source) {
-            Some(found) => AdmitError::Corrupt { path: path.to_owned(), found },
-            None => AdmitError::Storage(source),
-        },
-        other => other,
+    let AdmitError::Storage(source) = error else { return error };
+    let path = path.to_owned();
+    match source.downcast::<redb::Error>().map(|error| *error) {
+        Ok(redb::Error::Corrupted(found)) => AdmitError::Corrupt { path, found },
+        Ok(redb::Error::Io(source)) if is_full(&source) => AdmitError::DiskFull { path, source },
+        Ok(other) => AdmitError::Storage(Box::new(other)),
+        Err(other) => AdmitError::Storage(other),
     }
+}
+
+/// Whether the system says that there is no room.
+pub(super) fn is_full(error: &std::io::Error) -> bool {
+    matches!(error.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
 }
 
 /// The same for reading.
 pub(super) fn located_read(error: ReadError, path: &Path) -> ReadError {
-    match error {
-        ReadError::Storage(source) => match damage(&*source) {
-            Some(found) => ReadError::Corrupt { path: path.to_owned(), found },
-            None => ReadError::Storage(source),
-        },
-        other => other,
-    }
-}
-
-fn damage(source: &(dyn std::error::Error + 'static)) -> Option<String> {
-    match source.downcast_ref::<redb::Error>() {
-        Some(redb::Error::Corrupted(found)) => Some(found.clone()),
-        _ => None,
+    let ReadError::Storage(source) = error else { return error };
+    match source.downcast::<redb::Error>().map(|error| *error) {
+        Ok(redb::Error::Corrupted(found)) => ReadError::Corrupt { path: path.to_owned(), found },
+        Ok(other) => ReadError::Storage(Box::new(other)),
+        Err(other) => ReadError::Storage(other),
     }
 }

@@ -11,7 +11,7 @@ use hearken_tree::{GroupId, Key};
 use redb::{Database, DatabaseError, ReadableTable, StorageError, TableHandle, WriteTransaction};
 
 use super::{
-    error::{OpenError, storage},
+    error::{OpenError, is_full, storage},
     index::{self, GroupTrees},
     schema::{
         FORMAT_VERSION, GROUPS, GroupRow, IDS, MESSAGES, META, MessageRow, PAGES, REFUSED, TOPICS, Topics, meta,
@@ -90,7 +90,7 @@ pub(super) fn io_error(path: &Path, source: io::Error) -> OpenError {
     let path = path.to_owned();
     match source.kind() {
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => OpenError::Permission { path, source },
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => OpenError::DiskFull { path, source },
+        _ if is_full(&source) => OpenError::DiskFull { path, source },
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => OpenError::NoFolder { path },
         io::ErrorKind::IsADirectory => OpenError::Foreign { path, found: "it is a folder".to_owned() },
         io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData => {
@@ -380,4 +380,24 @@ fn fill_some(
     opened.version = Arc::new(Version::new(&read, opened.context.clone()).map_err(storage)?);
     opened.indexes.iter_mut().for_each(|index| index.committed(&opened.version));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_of_the_system_say_what_to_do() {
+        let said = |kind: io::ErrorKind| io_error(Path::new("/data/archive.redb"), kind.into());
+        assert!(matches!(said(io::ErrorKind::PermissionDenied), OpenError::Permission { .. }));
+        assert!(matches!(said(io::ErrorKind::ReadOnlyFilesystem), OpenError::Permission { .. }));
+        assert!(matches!(said(io::ErrorKind::StorageFull), OpenError::DiskFull { .. }));
+        assert!(matches!(said(io::ErrorKind::QuotaExceeded), OpenError::DiskFull { .. }));
+        assert!(matches!(said(io::ErrorKind::UnexpectedEof), OpenError::Corrupt { .. }));
+        assert!(matches!(said(io::ErrorKind::NotFound), OpenError::NoFolder { .. }));
+        assert!(matches!(said(io::ErrorKind::Other), OpenError::Storage { .. }));
+        for kind in [io::ErrorKind::PermissionDenied, io::ErrorKind::StorageFull, io::ErrorKind::Other] {
+            assert!(said(kind).to_string().contains("/data/archive.redb"));
+        }
+    }
 }

@@ -27,6 +27,8 @@ struct State {
     current: Vec<u8>,
     /// Changes and syncs that still succeed; then power is gone.
     left: Option<u64>,
+    /// There is no room behind this offset.
+    limit: Option<usize>,
     /// Reports success for syncs that do nothing: as a program would fare that forgot them.
     lies: bool,
 }
@@ -47,6 +49,11 @@ impl Disk {
     /// Power goes after this many more changes and syncs.
     pub fn cut_after(&self, changes: u64) {
         self.state().left = Some(changes);
+    }
+
+    /// From now on, there is no room behind this offset.
+    pub fn limit(&self, limit: Option<usize>) {
+        self.state().limit = limit;
     }
 
     /// From now on, syncs do nothing.
@@ -154,6 +161,9 @@ impl StorageBackend for Disk {
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         let mut state = self.state();
+        if state.limit.is_some_and(|limit| place(offset) + data.len() > limit) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         state.pending.push(Change::Write(place(offset), data.to_vec()));
         state.spend()?;
         write(&mut state.current, place(offset), data);
