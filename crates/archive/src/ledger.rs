@@ -9,9 +9,9 @@ use crate::{
 
 /// The tables of an archive inside one write transaction.
 pub(crate) trait Tables {
-    /// Whether the message is stored.
+    /// Whether the message is stored. Asked in ascending order of keys where messages are stored in between.
     fn holds(&mut self, key: &Key) -> Result<bool, AdmitError>;
-    /// Stores a message that is not there.
+    /// Stores the message that [`Tables::holds`] was asked about last, and said no.
     fn put_message(&mut self, key: &Key, sequence: u64, pubsub_topic: &str, body: &Bytes) -> Result<(), AdmitError>;
     /// Removes a message; its pubsub topic and body if it was there.
     fn take_message(&mut self, key: &Key) -> Result<Option<(String, Bytes)>, AdmitError>;

@@ -1,7 +1,9 @@
 //! The tables inside one write transaction.
+use std::ops::Bound;
+
 use bytes::Bytes;
 use hearken_tree::{GroupId, Key};
-use redb::{ReadableTable, Table, WriteTransaction};
+use redb::{CursorError, ReadableTable, Table, WriteTransaction};
 
 use super::{
     error::storage,
@@ -21,9 +23,32 @@ pub(super) struct WriteTables<'t> {
     ids: Table<'t, &'static [u8; 20], u64>,
     refused: Table<'t, &'static [u8; 56], &'static [u8]>,
     topics: &'t Topics,
+    /// Rows of `messages` to come, in order: written together where they go into one gap.
+    new_messages: Vec<NewMessage>,
     /// Rows of `ids` to come, so that they can be written in order.
     new_ids: Vec<([u8; 20], u64)>,
+    /// The gap between stored messages in which the last key that was looked up lies.
+    gap: Option<Gap>,
+    gaps: u64,
 }
+
+/// No message is stored from `start` up to `end`; `None`: up to the end.
+struct Gap {
+    start: Key,
+    end: Option<Key>,
+}
+
+struct NewMessage {
+    key: Key,
+    sequence: u64,
+    topic: u16,
+    body: Bytes,
+    /// Which gap it goes into.
+    gap: u64,
+}
+
+/// From how many messages on a gap is written through a cursor: it takes a leaf's worth at once, but costs more to place.
+const RUN: usize = 4;
 
 impl<'t> WriteTables<'t> {
     pub(super) fn open(txn: &'t WriteTransaction, topics: &'t Topics) -> Result<WriteTables<'t>, redb::Error> {
@@ -32,8 +57,36 @@ impl<'t> WriteTables<'t> {
             ids: txn.open_table(IDS)?,
             refused: txn.open_table(REFUSED)?,
             topics,
+            new_messages: Vec::new(),
             new_ids: Vec::new(),
+            gap: None,
+            gaps: 0,
         })
+    }
+
+    /// Writes messages that go into one gap.
+    fn insert_run(&mut self, run: &[NewMessage]) -> Result<(), redb::Error> {
+        if run.len() < RUN {
+            for new in run {
+                let length = MessageRow::HEAD + new.body.len();
+                let mut row = self.messages.insert_reserve(new.key.as_bytes(), length)?;
+                new.row().write(row.as_mut());
+            }
+            return Ok(());
+        }
+        let Some(first) = run.first() else { return Ok(()) };
+        let mut cursor = self.messages.upper_bound_mut(Bound::Excluded(first.key.as_bytes()))?;
+        let mut row = Vec::new();
+        for new in run {
+            row.resize(MessageRow::HEAD + new.body.len(), 0);
+            new.row().write(&mut row);
+            cursor.insert_before(new.key.as_bytes(), row.as_slice()).map_err(|error| match error {
+                CursorError::Storage(error) => redb::Error::from(error),
+                other => redb::Error::Corrupted(format!("the table of messages is not in order: {other}")),
+            })?;
+        }
+        cursor.close()?;
+        Ok(())
     }
 
     fn remove_id(&mut self, key: &Key, sequence: u64) -> Result<(), AdmitError> {
@@ -52,16 +105,35 @@ pub(super) fn write_totals(txn: &WriteTransaction, totals: &Totals) -> Result<()
     Ok(())
 }
 
+impl NewMessage {
+    fn row(&self) -> MessageRow<'_> {
+        MessageRow { sequence: self.sequence, topic: self.topic, body: &self.body }
+    }
+}
+
 impl Tables for WriteTables<'_> {
     fn holds(&mut self, key: &Key) -> Result<bool, AdmitError> {
-        Ok(self.messages.get(key.as_bytes()).map_err(storage)?.is_some())
+        if self.new_messages.last().is_some_and(|last| last.key == *key) {
+            return Ok(true);
+        }
+        if self.gap.as_ref().is_some_and(|gap| gap.start <= *key && gap.end.is_none_or(|end| *key < end)) {
+            return Ok(false);
+        }
+        let next = self.messages.range::<&[u8; Key::LEN]>(key.as_bytes()..).map_err(storage)?.next();
+        let next = next.transpose().map_err(storage)?.map(|(next, _)| Key::from_bytes(*next.value()));
+        if next == Some(*key) {
+            return Ok(true);
+        }
+        self.gap = Some(Gap { start: *key, end: next });
+        self.gaps += 1;
+        Ok(false)
     }
 
     fn put_message(&mut self, key: &Key, sequence: u64, topic: &str, body: &Bytes) -> Result<(), AdmitError> {
         // Only topics of filters are admitted, and those were given numbers on opening.
         let topic = self.topics.number(topic).unwrap_or(u16::MAX);
-        let mut row = self.messages.insert_reserve(key.as_bytes(), MessageRow::HEAD + body.len()).map_err(storage)?;
-        MessageRow { sequence, topic, body }.write(row.as_mut());
+        let message = NewMessage { key: *key, sequence, topic, body: body.clone(), gap: self.gaps };
+        self.new_messages.push(message);
         self.new_ids.push((id_key(part(sequence), &key.id()), key.timestamp()));
         Ok(())
     }
@@ -125,6 +197,8 @@ impl Tables for WriteTables<'_> {
     }
 
     fn finish(mut self) -> Result<(), AdmitError> {
+        let new = std::mem::take(&mut self.new_messages);
+        new.chunk_by(|a, b| a.gap == b.gap).try_for_each(|run| self.insert_run(run)).map_err(storage)?;
         self.new_ids.sort_unstable();
         for (id, timestamp) in &self.new_ids {
             self.ids.insert(id, timestamp).map_err(storage)?;
