@@ -81,47 +81,55 @@ pub(crate) struct Ledger<'a, T> {
     tables: T,
     totals: &'a mut Totals,
     max_refused: u64,
-    /// By group, in the predicate's order.
-    pub(crate) changes: Vec<Changes>,
+    /// In the predicate's order.
+    groups: Vec<Group>,
+}
+
+/// A group while a transaction is under way.
+struct Group {
+    id: GroupId,
+    refused: u64,
+    changes: Changes,
 }
 
 impl<'a, T: Tables> Ledger<'a, T> {
     pub(crate) fn new(predicate: &'a Predicate, tables: T, totals: &'a mut Totals, max_refused: u64) -> Self {
-        let groups = predicate.filters().len();
-        totals.refused.resize(groups, 0);
-        Ledger { predicate, tables, totals, max_refused, changes: vec![Changes::default(); groups] }
+        let refused = totals.refused.iter().copied().chain(std::iter::repeat(0));
+        let groups = predicate.filters().iter().zip(refused);
+        let groups = groups.map(|((id, _), refused)| Group { id: *id, refused, changes: Changes::default() }).collect();
+        Ledger { predicate, tables, totals, max_refused, groups }
     }
 
     /// Ends the work: the index's changes, by group.
     pub(crate) fn finish(self) -> Result<Vec<Changes>, AdmitError> {
         self.tables.finish()?;
-        Ok(self.changes)
+        self.totals.refused = self.groups.iter().map(|group| group.refused).collect();
+        Ok(self.groups.into_iter().map(|group| group.changes).collect())
     }
 
     /// Admits messages; what becomes of each is in the order of `batch`.
     pub(crate) fn admit(&mut self, batch: Vec<Result<Judged<'_>, Admission>>) -> Result<Vec<Admission>, AdmitError> {
+        let mut answers = Vec::with_capacity(batch.len());
+        let mut messages = Vec::with_capacity(batch.len());
+        for (at, read) in batch.into_iter().enumerate() {
+            match read {
+                Ok(judged) => {
+                    messages.push((at, judged));
+                    answers.push(None);
+                }
+                Err(answer) => answers.push(Some(answer)),
+            }
+        }
         // In the order of keys: neighbours in the tables are written together. The first of two equal ones counts.
-        let mut order: Vec<(Key, usize)> = batch
-            .iter()
-            .enumerate()
-            .filter_map(|(at, read)| read.as_ref().ok().map(|judged| (judged.key, at)))
-            .collect();
-        order.sort_unstable();
-        let mut answers: Vec<Option<Admission>> = vec![None; batch.len()];
-        for (_, at) in order {
-            if let (Some(Ok(judged)), Some(answer)) = (batch.get(at), answers.get_mut(at)) {
-                *answer = Some(self.admit_one(judged)?);
+        messages.sort_unstable_by_key(|(at, judged)| (judged.key, *at));
+        for (at, judged) in &messages {
+            let admitted = self.admit_one(judged)?;
+            if let Some(answer) = answers.get_mut(*at) {
+                *answer = Some(admitted);
             }
         }
         self.forget_surplus()?;
-        Ok(batch
-            .into_iter()
-            .zip(answers)
-            .map(|(read, answer)| match (read, answer) {
-                (Ok(_), Some(answer)) | (Err(answer), _) => answer,
-                (Ok(judged), None) => Admission::Refused(judged.key, RefusalReason::NoGroup),
-            })
-            .collect())
+        Ok(answers.into_iter().flatten().collect())
     }
 
     fn admit_one(&mut self, judged: &Judged<'_>) -> Result<Admission, AdmitError> {
@@ -144,8 +152,8 @@ impl<'a, T: Tables> Ledger<'a, T> {
         self.totals.bytes += judged.candidate.body.len() as u64;
         self.tables.put_message(&key, self.totals.sequence, judged.pubsub_topic, &judged.candidate.body)?;
         for place in self.predicate.admitting(judged.pubsub_topic, &judged.header.content_topic) {
-            if let Some(changes) = self.changes.get_mut(place) {
-                changes.stored.push(key);
+            if let Some(group) = self.groups.get_mut(place) {
+                group.changes.stored.push(key);
             }
         }
         Ok(Admission::Stored(key))
@@ -154,9 +162,8 @@ impl<'a, T: Tables> Ledger<'a, T> {
     /// Why it was refused before by a group it belongs to.
     fn known_refusal(&mut self, judged: &Judged<'_>) -> Result<Option<RefusalReason>, AdmitError> {
         for place in self.predicate.admitting(judged.pubsub_topic, &judged.header.content_topic) {
-            let refuses = self.totals.refused.get(place).is_some_and(|refused| *refused > 0);
-            if let (true, Some((group, _))) = (refuses, self.predicate.filters().get(place))
-                && let Some(reason) = self.tables.refusal(group, &judged.key)?
+            if let Some(group) = self.groups.get(place).filter(|group| group.refused > 0)
+                && let Some(reason) = self.tables.refusal(&group.id, &judged.key)?
             {
                 return Ok(Some(reason));
             }
@@ -173,16 +180,13 @@ impl<'a, T: Tables> Ledger<'a, T> {
         reason: &RefusalReason,
     ) -> Result<(), AdmitError> {
         for place in self.predicate.admitting(pubsub_topic, content_topic) {
-            let Some((group, _)) = self.predicate.filters().get(place) else { continue };
-            if self.tables.put_refusal(group, key, reason)?
-                && let (Some(changes), Some(refused)) =
-                    (self.changes.get_mut(place), self.totals.refused.get_mut(place))
-            {
-                *refused += 1;
-                match reason {
-                    RefusalReason::Deleted => changes.deleted.push(*key),
-                    _ => changes.refused.push(*key),
-                }
+            let Some(group) = self.groups.get_mut(place) else { continue };
+            let new = self.tables.put_refusal(&group.id, key, reason)?;
+            group.refused += u64::from(new);
+            match reason {
+                RefusalReason::Deleted => group.changes.deleted.push(*key),
+                _ if new => group.changes.refused.push(*key),
+                _ => {}
             }
         }
         Ok(())
@@ -190,17 +194,13 @@ impl<'a, T: Tables> Ledger<'a, T> {
 
     /// Forgets the oldest refusals of groups that remember too many.
     fn forget_surplus(&mut self) -> Result<(), AdmitError> {
-        for (place, (group, _)) in self.predicate.filters().iter().enumerate() {
-            let (Some(changes), Some(refused)) = (self.changes.get_mut(place), self.totals.refused.get_mut(place))
-            else {
-                continue;
-            };
-            let surplus = refused.saturating_sub(self.max_refused);
+        for group in &mut self.groups {
+            let surplus = group.refused.saturating_sub(self.max_refused);
             if surplus > 0 {
                 let surplus = usize::try_from(surplus).unwrap_or(usize::MAX);
-                let keys = self.tables.drop_refusals(group, &Key::MAX, surplus)?;
-                *refused -= keys.len() as u64;
-                changes.forgotten.extend(keys);
+                let keys = self.tables.drop_refusals(&group.id, &Key::MAX, surplus)?;
+                group.refused = group.refused.saturating_sub(keys.len() as u64);
+                group.changes.forgotten.extend(keys);
             }
         }
         Ok(())
@@ -215,8 +215,7 @@ impl<'a, T: Tables> Ledger<'a, T> {
                 .predicate
                 .content_topic(&pubsub_topic, &body)
                 .map_err(|source| AdmitError::Unreadable { key: *key, source })?;
-            self.totals.messages -= 1;
-            self.totals.bytes -= body.len() as u64;
+            self.uncount(1, body.len() as u64);
             deleted += 1;
             self.refuse(&pubsub_topic, &content_topic, key, &RefusalReason::Deleted)?;
         }
@@ -238,20 +237,24 @@ impl<'a, T: Tables> Ledger<'a, T> {
             Some(last) if messages >= limit as u64 => successor(&last),
             _ => *bound,
         };
-        self.totals.messages -= messages;
-        self.totals.bytes -= bytes;
-        for (place, (group, _)) in self.predicate.filters().iter().enumerate() {
-            let (Some(changes), Some(refused)) = (self.changes.get_mut(place), self.totals.refused.get_mut(place))
-            else {
-                continue;
+        self.uncount(messages, bytes);
+        for group in &mut self.groups {
+            let forgotten = match group.refused {
+                0 => 0,
+                _ => self.tables.drop_refusals(&group.id, &bound, usize::MAX)?.len() as u64,
             };
-            let forgotten = if *refused > 0 { self.tables.drop_refusals(group, &bound, usize::MAX)?.len() } else { 0 };
-            *refused -= forgotten as u64;
+            group.refused = group.refused.saturating_sub(forgotten);
             if messages > 0 || forgotten > 0 {
-                changes.before = Some(bound);
+                group.changes.before = Some(bound);
             }
         }
         Ok(messages)
+    }
+
+    /// Messages have left. The counters may be wrong in a damaged file: that must not stop it.
+    fn uncount(&mut self, messages: u64, bytes: u64) {
+        self.totals.messages = self.totals.messages.saturating_sub(messages);
+        self.totals.bytes = self.totals.bytes.saturating_sub(bytes);
     }
 
     /// Raises the floor so far that the messages above it fit into `max_bytes`; the new floor if it had to be raised.

@@ -10,6 +10,40 @@ use hearken_archive::{
 };
 use hearken_tree::{Key, KeyRange};
 
+/// A view is one commit, however many are made meanwhile.
+#[test]
+fn readers_see_whole_commits() {
+    let folder = tempfile::tempdir().unwrap();
+    let all = filter(&[]);
+    let archive = open(folder.path(), options(vec![all.clone()]));
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                let mut last = 0;
+                while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                    let view = archive.view(&all.group()).unwrap();
+                    let count = view.kept.len();
+                    assert!(count >= last && count.is_multiple_of(10), "{count} after {last}");
+                    last = count;
+                    let keys: Vec<Key> = view.kept.keys(&KeyRange::ALL).map(Result::unwrap).collect();
+                    assert_eq!(keys.len() as u64, count);
+                    assert!(archive.get(&keys).unwrap().iter().all(Option::is_some), "what is indexed is stored");
+                    let fresh = hearken_tree::Tree::from_sorted(keys).unwrap();
+                    assert_eq!(view.kept.root().unwrap(), fresh.snapshot().root().unwrap());
+                }
+            });
+        }
+        for batch in 0..60 {
+            // Everywhere between those of before.
+            let bodies: Vec<_> = (0..10).map(|n| live(&nth((n * 60 + batch) * 7919 % 6007))).collect();
+            admit(&archive, &bodies);
+        }
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+    assert_eq!(kept(&archive, &all).len(), 600);
+}
+
 /// Runs each test on both archives.
 macro_rules! on_both {
     ($($name:ident)*) => {

@@ -36,9 +36,9 @@ fn no_power_cut_loses_what_was_acknowledged() {
 }
 
 #[test]
-#[ignore = "5,000 power cuts take a minute"]
+#[ignore = "3,000 power cuts take a minute"]
 fn no_power_cut_of_many_loses_what_was_acknowledged() {
-    cut_often(5000, 2);
+    cut_often(3000, 2);
 }
 
 fn cut_often(cuts: u64, seed: u64) {

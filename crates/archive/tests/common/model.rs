@@ -59,9 +59,10 @@ impl Op {
     }
 }
 
-/// Some of the groups.
+/// Some of the groups, at least one: without any, nothing is ever written.
 pub fn some_filters(rng: &mut ChaCha8Rng) -> Vec<Filter> {
-    filters().into_iter().filter(|_| rng.random_bool(0.8)).collect()
+    let sure = rng.random_range(0..4);
+    filters().into_iter().enumerate().filter(|(n, _)| *n == sure || rng.random_bool(0.8)).map(|(_, f)| f).collect()
 }
 
 /// The `n`th thing done in the run of `seed`.
