@@ -151,6 +151,20 @@ impl Snapshot {
         Ok(chunks)
     }
 
+    /// The spans of a foreign `summary` that differ from this set, each with this set's own fingerprint.
+    ///
+    /// Only what is settled at both ends should be compared: cut the summary to that first.
+    pub fn differing(&self, summary: &[Span]) -> Result<Vec<Span>, PageError> {
+        let mut differing = Vec::new();
+        for span in summary {
+            let fingerprint = self.fingerprint(&span.range)?;
+            if fingerprint != span.fingerprint {
+                differing.push(Span { range: span.range, fingerprint });
+            }
+        }
+        Ok(differing)
+    }
+
     fn spans(&self, range: &KeyRange, cuts: Vec<Key>) -> Result<Vec<Span>, PageError> {
         let mut spans = Vec::with_capacity(cuts.len() + 1);
         let mut start = range.start();

@@ -224,6 +224,9 @@ proptest! {
         let key = case.keys[0];
         tree.remove(&key).unwrap();
         let without = tree.snapshot();
+        let differing = with.differing(&without.summary(&KeyRange::ALL, 10).unwrap()).unwrap();
+        prop_assert_eq!(differing.len(), 1);
+        prop_assert!(differing[0].range.contains(&key));
         for _ in 0..30 {
             let range = range(&keys, &mut rng);
             let same = with.fingerprint(&range).unwrap() == without.fingerprint(&range).unwrap();

@@ -21,6 +21,8 @@ fn main() {
     others::compare(count);
     println!();
     tree::measure(count);
+    println!();
+    tree::choose_q(count);
 }
 
 /// The median time of `work` on what `prepare` made, which is neither timed making nor dropping.

@@ -1,7 +1,7 @@
 //! What only the tree does, with honest keys and with keys ground by an attacker.
 use std::time::Duration;
 
-use hearken_tree::{Key, KeyRange, Snapshot, Span, Tree};
+use hearken_tree::{Key, KeyRange, Snapshot, Tree};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -70,7 +70,7 @@ fn column(kind: Kind, count: usize) -> Vec<(&'static str, String)> {
     let summary = quick(|| set.summary(&KeyRange::ALL, SPANS).unwrap());
     let spans = set.summary(&KeyRange::ALL, SPANS).unwrap();
     let split = quick(|| set.split(&KeyRange::ALL, SPANS).unwrap());
-    let foreign = quick(|| compare(&set, &spans));
+    let foreign = quick(|| set.differing(&spans).unwrap().len());
     let iterate =
         median(|| (), |()| set.keys(&KeyRange::ALL).map(Result::unwrap).filter(|key| key.timestamp() == 1).count());
     vec![
@@ -92,6 +92,41 @@ fn column(kind: Kind, count: usize) -> Vec<(&'static str, String)> {
         ("bytes a key, random", held_random),
         ("largest chunk, entries", largest.to_string()),
     ]
+}
+
+/// Prints the same for several Q, with honest keys: why Q is what it is.
+pub(crate) fn choose_q(count: usize) {
+    let all = keys(Kind::Honest, count + 2_000, 1);
+    let (ordered, more) = all.split_at(count);
+    let random = shuffled(ordered);
+    row("Q", &["bulk", "random", "append + root", "any range", "70 spans", "bytes a key"].map(String::from));
+    for bits in 5..=9 {
+        let build = || Tree::with_q_bits(bits).filled(ordered.iter().copied()).unwrap();
+        let bulk = median(|| (), |()| build());
+        let scattered = median(
+            || Tree::with_q_bits(bits),
+            |tree| {
+                random.iter().for_each(|key| assert!(tree.insert(*key).unwrap()));
+                tree.snapshot().root().unwrap()
+            },
+        );
+        let fresh = median(build, |tree| {
+            more.iter()
+                .for_each(|key| assert!(tree.insert(*key).unwrap() && tree.snapshot().root().unwrap().count > 0));
+        });
+        let (tree, held) = per_key(count, build);
+        let set = tree.snapshot();
+        let any = ranges(|rng| ordered[rng.random_range(0..count)]);
+        let cells = [
+            rate(count, bulk),
+            rate(count, scattered),
+            each(more.len(), fresh),
+            each(RANGES, fingerprints(&set, &any)),
+            each(1, quick(|| set.summary(&KeyRange::ALL, SPANS).unwrap())),
+            held,
+        ];
+        row(&(1 << bits).to_string(), &cells);
+    }
 }
 
 /// The time that BLAKE3 takes for the leaves one by one, and the size of the largest chunk.
@@ -146,8 +181,4 @@ fn own_ranges(set: &Snapshot, ordered: &[Key]) -> Vec<KeyRange> {
 
 fn fingerprints(set: &Snapshot, ranges: &[KeyRange]) -> Duration {
     median(|| (), |()| ranges.iter().map(|range| set.fingerprint(range).unwrap().count).sum::<u64>())
-}
-
-fn compare(set: &Snapshot, spans: &[Span]) -> usize {
-    spans.iter().filter(|span| set.fingerprint(&span.range).unwrap() != span.fingerprint).count()
 }
