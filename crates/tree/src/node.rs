@@ -5,7 +5,7 @@ use crate::{
     Digest, Fingerprint, Key, PageId,
     digest::{self, count_in, digest_in, is_stale, sum},
     edge::Edge,
-    search::not_after,
+    search::{not_after, not_after_between},
     shape::Raw,
 };
 
@@ -26,7 +26,7 @@ pub(crate) enum Body {
     /// Level 0: keys, side by side as they are hashed.
     Leaf(Vec<Raw>),
     /// Level 1 and above.
-    Inner(Inner),
+    Inner(Box<Inner>),
 }
 
 /// Entries that point at the chunks below, as parallel vectors so that what is hashed lies side by side.
@@ -150,7 +150,15 @@ impl Node {
     }
 
     pub(crate) fn inner(level: u8, stamp: u64, inner: Inner) -> Node {
-        Node { level, stamp, body: Body::Inner(inner), digest: OnceLock::new(), edge: Edge::default() }
+        Node { level, stamp, body: Body::Inner(Box::new(inner)), digest: OnceLock::new(), edge: Edge::default() }
+    }
+
+    /// [`find`](Self::find), where the keys are known to come before `next`.
+    pub(crate) fn find_before(&self, key: &Raw, first: &Raw, next: Option<&Raw>) -> usize {
+        match next {
+            Some(next) => not_after_between(self.firsts(), key, first, next).saturating_sub(1),
+            None => self.find(key),
+        }
     }
 
     /// With its digest computed.

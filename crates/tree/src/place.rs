@@ -31,6 +31,8 @@ pub(crate) enum Place {
 /// What is to the sides of a chunk.
 #[derive(Clone, Copy)]
 struct Sides<'a> {
+    /// Its own first key.
+    first: &'a Raw,
     /// The first key after it.
     next: Option<&'a Raw>,
     /// Whether nothing comes before it.
@@ -64,7 +66,7 @@ impl Core {
     pub(crate) fn place_to_insert(&self, key: &Raw, path: &mut Path) -> Result<Place, PageError> {
         let Some(root) = &self.root else { return Ok(Place::Anywhere) };
         let target = self.source.shape.level(key);
-        let sides = Sides { next: None, leftmost: true };
+        let sides = Sides { first: &root.first, next: None, leftmost: true };
         match &root.child {
             Child::Key if root.first == *key => Ok(Place::Nothing),
             Child::Key => Ok(Place::Anywhere),
@@ -84,12 +86,13 @@ impl Core {
         sides: Sides<'_>,
         path: &mut Path,
     ) -> Result<Place, PageError> {
-        let index = node.find(key);
+        let index = node.find_before(key, sides.first, sides.next);
         let firsts = node.firsts();
         if firsts[index] == *key {
             return Ok(Place::Nothing);
         }
-        let sides = Sides { next: firsts.get(index + 1).or(sides.next), leftmost: sides.leftmost };
+        let sides =
+            Sides { first: &firsts[index], next: firsts.get(index + 1).or(sides.next), leftmost: sides.leftmost };
         let Body::Inner(inner) = &node.body else {
             return if target == 0 { self.place_in(node, key, index, sides, path) } else { Ok(Place::Anywhere) };
         };
@@ -97,7 +100,7 @@ impl Core {
             let free = node.level == target && self.is_after(inner, index, key, sides)?;
             return if free { self.place_in(node, key, index, sides, path) } else { self.absent(inner, index, key) };
         }
-        let sides = Sides { next: sides.next, leftmost: sides.leftmost && index == 0 };
+        let sides = Sides { leftmost: sides.leftmost && index == 0, ..sides };
         match inner.child(index) {
             Child::Key => Ok(self.place_beside(&firsts[index], key, target, index, sides)),
             Child::Page(child) => {

@@ -3,9 +3,6 @@ use std::cmp::Ordering;
 
 use crate::shape::Raw;
 
-/// Guesses before halving: keys that arrive evenly over time are found in one or two, ground ones cost no more than these.
-const GUESSES: u32 = 4;
-
 /// The order of two keys. Most differ in their timestamps.
 pub(crate) fn compare(a: &Raw, b: &Raw) -> Ordering {
     head(a).cmp(&head(b)).then_with(|| a[8..].cmp(&b[8..]))
@@ -18,47 +15,43 @@ fn head(key: &Raw) -> u64 {
 }
 
 /// Number of `keys`, which are in order, that are not after `key`.
-///
-/// Probing memory costs more than comparing, so the place is guessed from the timestamps at both ends of what is left.
 pub(crate) fn not_after(keys: &[Raw], key: &Raw) -> usize {
-    let (mut low, mut high) = (0, keys.len());
-    match keys.last() {
-        Some(last) if compare(last, key).is_gt() => {}
-        _ => return high,
+    match keys {
+        [first, .., last] if compare(last, key).is_gt() => not_after_between(keys, key, first, last),
+        [one] if one > key => 0,
+        _ => keys.len(),
     }
-    let time = head(key);
-    for _ in 0..GUESSES {
-        if high - low < 8 {
-            break;
-        }
-        let (from, to) = (head(&keys[low]), head(&keys[high - 1]));
-        if time <= from || time >= to {
-            break;
-        }
-        // Floating point is precise enough for a guess, and never negative or above 1 here.
-        let share = (time - from) as f64 / (to - from) as f64;
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-        let guess = low + (share * (high - 1 - low) as f64) as usize;
-        // A few to each side, so that both bounds close in.
-        let reach = 2 + (high - low) / 16;
-        let (left, right) = ((guess.saturating_sub(reach)).max(low), (guess + reach).min(high - 1));
-        let (at_left, at_right) = (head(&keys[left]), head(&keys[right]));
-        if at_left == time {
-            break;
-        }
-        if at_left > time {
-            high = left;
-        } else if at_right < time {
-            low = right;
-        } else {
-            low = left;
-            if at_right == time {
+}
+
+/// [`not_after`], where the keys are known to lie between `low` and `high`.
+///
+/// Probing memory costs more than comparing: so the place is guessed from the timestamps, which honest keys take up evenly,
+/// and sought from there in growing steps. The ends of `keys` are not touched.
+pub(crate) fn not_after_between(keys: &[Raw], key: &Raw, low: &Raw, high: &Raw) -> usize {
+    let (time, from, to) = (head(key), head(low), head(high));
+    let share = if from < time && time < to { (time - from) as f64 / (to - from) as f64 } else { 0.5 };
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a length, from 0 to 1")]
+    let guess = ((share * keys.len() as f64) as usize).min(keys.len().saturating_sub(1));
+    let is_after = |at: usize| keys.get(at).is_none_or(|other| compare(other, key).is_gt());
+    let (mut start, mut end) = (guess, guess);
+    let mut step = 1;
+    if is_after(guess) {
+        while start > 0 {
+            end = start;
+            start = start.saturating_sub(step);
+            if !is_after(start) {
                 break;
             }
-            high = right;
+            step *= 2;
+        }
+    } else {
+        while !is_after(end) {
+            start = end;
+            end = (end + step).min(keys.len());
+            step *= 2;
         }
     }
-    low + keys[low..high].partition_point(|other| compare(other, key).is_le())
+    start + keys[start..end].partition_point(|other| compare(other, key).is_le())
 }
 
 /// Number of `keys`, which are in order, that are before `key`.
@@ -83,7 +76,7 @@ mod tests {
     proptest! {
         #[test]
         fn guessing_finds_what_halving_finds(
-            mut times in prop::collection::vec((prop_oneof![0u64..20, any::<u64>(), (0u32..64).prop_map(|bit| 1 << bit)], 0u8..3), 0..200),
+            mut times in prop::collection::vec((prop_oneof![0u64..20, any::<u64>(), (0u32..64).prop_map(|bit| 1 << bit)], 0u8..3), 1..200),
             sought in (prop_oneof![0u64..20, any::<u64>()], 0u8..3),
         ) {
             times.sort_unstable();
@@ -91,6 +84,8 @@ mod tests {
             let keys: Vec<Raw> = times.iter().map(|(time, tail)| key(*time, *tail)).collect();
             for sought in keys.iter().copied().chain([key(sought.0, sought.1)]) {
                 prop_assert_eq!(not_after(&keys, &sought), keys.partition_point(|key| *key <= sought));
+                let (low, high) = (key(times[0].0 / 2, 0), key(u64::MAX, 9));
+                prop_assert_eq!(not_after_between(&keys, &sought, &low, &high), not_after(&keys, &sought));
                 prop_assert_eq!(before(&keys, &sought), keys.partition_point(|key| *key < sought));
             }
         }
