@@ -84,6 +84,16 @@ impl<S: Borrow<Source>> Cursor<S> {
         self.path.iter().all(|(_, index)| *index == 0)
     }
 
+    /// The chunk of which the current entry is one, and its index there; `None` at the root.
+    pub(crate) fn chunk_above(&self) -> Option<(&Node, usize)> {
+        self.path.last().map(|(node, index)| (&**node, *index))
+    }
+
+    /// Whether no chunk comes before the [chunk above](Self::chunk_above).
+    pub(crate) fn is_under_first(&self) -> bool {
+        self.path.iter().rev().skip(1).all(|(_, index)| *index == 0)
+    }
+
     /// Goes to the next chunk; `false`, without moving, at the end.
     pub(crate) fn next(&mut self) -> Result<bool, PageError> {
         let Some(depth) = self.path.iter().rposition(|(node, index)| index + 1 < node.len()) else { return Ok(false) };

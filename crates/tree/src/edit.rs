@@ -6,7 +6,7 @@ use crate::{
     cursor::Cursor,
     node::{Child, Entry, Node},
     pieces::{Piece, Purpose},
-    place::{Path, Place},
+    place::{Path, Place, Sides},
     sequence::{Base, MAX, MIN, Segment, Stored},
     shape::Raw,
     source::Source,
@@ -53,8 +53,9 @@ pub(crate) struct Core {
 enum Outcome {
     /// The tree is this now.
     Root(Option<Entry>),
-    /// One chunk of `level` is `new` now, and held `old` keys before.
-    Entry { level: u8, old: u64, new: Entry },
+    /// One chunk of `level` is `new` now, and held `old` keys before. If it was split, `rest` comes behind it, in the same
+    /// chunk of the next level.
+    Entry { level: u8, old: u64, new: Entry, rest: Option<Entry> },
 }
 
 impl Core {
@@ -81,7 +82,7 @@ impl Core {
         let (outcome, mut gone) = self.plan(from, to, new)?;
         match outcome {
             Outcome::Root(root) => self.root = root,
-            Outcome::Entry { level, old, new } => self.put(level, old, new)?,
+            Outcome::Entry { level, old, new, rest } => self.put(level, old, new, rest)?,
         }
         self.ledger.gone.append(&mut gone);
         Ok(())
@@ -135,23 +136,45 @@ impl Core {
                 }
                 return Ok((Outcome::Root(root), gone));
             }
-            if let [Piece::One(new)] = list
-                && let Some(old) = base.only_entry(level, &from, &to)?
+            let (new, rest) = match list {
+                [Piece::One(new)] => (new, None),
+                [Piece::One(new), Piece::One(rest)] if self.fits_behind(base, level, new, rest)? => (new, Some(rest)),
+                _ => continue,
+            };
+            if let Some(old) = base.only_entry(level, &from, &to)?
                 && old.first == new.first
             {
-                return Ok((Outcome::Entry { level, old: old.count(), new: new.clone() }, gone));
+                return Ok((Outcome::Entry { level, old: old.count(), new: new.clone(), rest: rest.cloned() }, gone));
             }
         }
         unreachable!("every level has fewer entries than the one below")
     }
 
-    /// Puts `new`, a chunk of `level`, in the place of the one with the same first key, which held `old` keys.
-    fn put(&mut self, level: u8, old: u64, new: Entry) -> Result<(), PageError> {
+    /// Whether `rest` can become an entry behind `new`, which is one already, without moving a cut of the next level.
+    fn fits_behind(&self, base: Base<'_>, level: u8, new: &Entry, rest: &Entry) -> Result<bool, PageError> {
+        let cursor = Cursor::seek(base.source, base.root, level, &new.first)?;
+        let next = cursor.next_first();
+        let Some((node, index)) = cursor.chunk_above() else { return Ok(false) };
+        let sides = Sides { first: node.first(), next: next.as_ref(), leftmost: cursor.is_under_first() };
+        if node.level != level + 1 || self.source.shape.bounds(&rest.first, node.level) {
+            return Ok(false);
+        }
+        Ok(matches!(self.place_in(node, &rest.first, index, sides, &Path::new())?, Place::At(_)))
+    }
+
+    /// Puts `new`, a chunk of `level`, in the place of the one with the same first key, which held `old` keys, and `rest` behind.
+    fn put(&mut self, level: u8, old: u64, new: Entry, rest: Option<Entry>) -> Result<(), PageError> {
         let Some(root) = &self.root else { return Ok(()) };
-        let more = new.count().wrapping_sub(old).cast_signed();
+        let count = new.count() + rest.as_ref().map_or(0, Entry::count);
+        let more = count.wrapping_sub(old).cast_signed();
         let mut path = Path::new();
         let at = Cursor::seek(&self.source, root, level, &new.first)?.indices(&mut path);
-        self.change(&path, more, |node, last| node.replace(at, new, last))
+        self.change(&path, more, |node, last| {
+            node.replace(at, new, last && rest.is_none());
+            if let Some(rest) = rest {
+                node.insert_entry(at + 1, rest, false);
+            }
+        })
     }
 
     /// Notes the written chunks of `level` in `range` that are not among the `new` ones.

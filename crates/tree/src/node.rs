@@ -284,6 +284,13 @@ impl Node {
         }
     }
 
+    /// Adds an entry before the one at `at` of a chunk above level 0.
+    pub(crate) fn insert_entry(&mut self, at: usize, entry: Entry, last: bool) {
+        if let Body::Inner(inner) = self.changing(at, last) {
+            inner.insert(at, entry);
+        }
+    }
+
     /// Makes a leaf of the single key at `index` and `key`, which comes after it.
     pub(crate) fn pair(&mut self, index: usize, key: &Raw, stamp: u64, last: bool) {
         let leaf = Node::leaf(stamp, vec![self.firsts()[index], *key]);

@@ -30,13 +30,13 @@ pub(crate) enum Place {
 
 /// What is to the sides of a chunk.
 #[derive(Clone, Copy)]
-struct Sides<'a> {
+pub(crate) struct Sides<'a> {
     /// Its own first key.
-    first: &'a Raw,
-    /// The first key after it.
-    next: Option<&'a Raw>,
+    pub(crate) first: &'a Raw,
+    /// The first key after it, or after the entry that is looked at.
+    pub(crate) next: Option<&'a Raw>,
     /// Whether nothing comes before it.
-    leftmost: bool,
+    pub(crate) leftmost: bool,
 }
 
 impl Path {
@@ -163,7 +163,7 @@ impl Core {
     /// Inside a chunk with room nothing but the chunk changes: a cell stays a cell, since the radix nodes above it only grow.
     /// At the end of a chunk that holds too if the chunk is its whole run; or if it is a cell, and the key shares a longer
     /// prefix with it than the cell's neighbours do.
-    fn place_in(
+    pub(crate) fn place_in(
         &self,
         node: &Node,
         key: &Raw,
