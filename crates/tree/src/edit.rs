@@ -60,11 +60,17 @@ enum Outcome {
 
 impl Core {
     pub(crate) fn insert(&mut self, key: &Raw) -> Result<bool, PageError> {
-        if let Some(new) = self.insert_in_place(key)? {
-            return Ok(new);
+        Ok(self.insert_some(std::slice::from_ref(key))?.1 > 0)
+    }
+
+    /// Inserts the first of these ascending keys and as many more as is convenient: how many, and how many of them are new.
+    pub(crate) fn insert_some(&mut self, keys: &[Raw]) -> Result<(usize, u64), PageError> {
+        if let Some(done) = self.insert_in_place(keys)? {
+            return Ok(done);
         }
+        let Some(key) = keys.first() else { return Ok((0, 0)) };
         self.replace(key, key, vec![Piece::One(Entry::key(*key))])?;
-        Ok(true)
+        Ok((1, 1))
     }
 
     pub(crate) fn remove(&mut self, key: &Raw) -> Result<bool, PageError> {
@@ -72,7 +78,7 @@ impl Core {
         match self.place_to_remove(key, &mut path)? {
             Place::Nothing => return Ok(false),
             Place::At(at) => self.change(&path, -1, |node, _| node.remove_key(at))?,
-            Place::Beside(_) | Place::Anywhere => self.replace(key, &successor(key), Vec::new())?,
+            _ => self.replace(key, &successor(key), Vec::new())?,
         }
         Ok(true)
     }
@@ -159,7 +165,7 @@ impl Core {
         if node.level != level + 1 || self.source.shape.bounds(&rest.first, node.level) {
             return Ok(false);
         }
-        Ok(matches!(self.place_in(node, &rest.first, index, sides, &Path::new())?, Place::At(_)))
+        Ok(matches!(self.place_in(node, &rest.first, index, sides, &Path::new())?, Place::At(_) | Place::End { .. }))
     }
 
     /// Puts `new`, a chunk of `level`, in the place of the one with the same first key, which held `old` keys, and `rest` behind.

@@ -284,6 +284,16 @@ impl Node {
         }
     }
 
+    /// Adds `keys` at the end of a leaf.
+    pub(crate) fn append(&mut self, more: &[Raw], last: bool) {
+        if let Body::Leaf(keys) = self.changing(self.len(), last) {
+            if more.len() > keys.capacity() - keys.len() {
+                keys.reserve_exact(more.len().max(keys.len() / 4).max(8));
+            }
+            keys.extend_from_slice(more);
+        }
+    }
+
     /// Adds an entry before the one at `at` of a chunk above level 0.
     pub(crate) fn insert_entry(&mut self, at: usize, entry: Entry, last: bool) {
         if let Body::Inner(inner) = self.changing(at, last) {

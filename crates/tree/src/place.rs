@@ -22,6 +22,9 @@ pub(crate) enum Place {
     Nothing,
     /// The entry at this index of the chunk at the path's end comes, or goes.
     At(usize),
+    /// The key comes at the end of the leaf at the path's end, which is a whole run: and with it all keys before `next` that
+    /// bound nothing, as far as there is `room`.
+    End { room: usize, next: Option<Raw> },
     /// The key at this index of the chunk at the path's end gets company: the two become a leaf.
     Beside(usize),
     /// Cuts may move.
@@ -182,7 +185,8 @@ impl Core {
         let whole = sides.leftmost || shape.bounds(&firsts[0], node.level);
         let next = sides.next.filter(|next| !shape.bounds(next, node.level));
         if whole && next.is_none() {
-            return Ok(Place::At(at));
+            let room = shape.cap() - firsts.len();
+            return Ok(if node.level == 0 { Place::End { room, next: sides.next.copied() } } else { Place::At(at) });
         }
         let shared = common_bits(&firsts[index], key);
         if shared >= common_bits(&firsts[0], &firsts[index]) && firsts.len() > 1 {
@@ -239,17 +243,30 @@ impl Core {
         Ok(())
     }
 
-    /// Puts `key` at `place`, if it is one that moves no cut; `None` if cuts may move.
-    pub(crate) fn insert_in_place(&mut self, key: &Raw) -> Result<Option<bool>, PageError> {
+    /// Puts the first of these ascending keys into the tree, and more of them if they go to the same place. How many it took,
+    /// and how many of them are new; `None` if cuts may move.
+    pub(crate) fn insert_in_place(&mut self, keys: &[Raw]) -> Result<Option<(usize, u64)>, PageError> {
+        let Some(key) = keys.first() else { return Ok(Some((0, 0))) };
         let mut path = Path::new();
         let stamp = self.ledger.now;
         match self.place_to_insert(key, &mut path)? {
-            Place::Nothing => return Ok(Some(false)),
+            Place::Nothing => return Ok(Some((1, 0))),
             Place::Anywhere => return Ok(None),
             Place::At(at) => self.change(&path, 1, |node, last| node.insert(at, key, last))?,
             Place::Beside(index) => self.change(&path, 1, |node, last| node.pair(index, key, stamp, last))?,
+            Place::End { room, next } => {
+                let shape = self.source.shape;
+                let more = keys.windows(2).take(room - 1).take_while(|pair| {
+                    let [last, key] = pair else { return false };
+                    last < key && next.is_none_or(|next| *key < next) && !shape.bounds(key, 0)
+                });
+                let count = 1 + more.count();
+                let new = u64::try_from(count).unwrap_or(u64::MAX);
+                self.change(&path, new.cast_signed(), |node, last| node.append(&keys[..count], last))?;
+                return Ok(Some((count, new)));
+            }
         }
-        Ok(Some(true))
+        Ok(Some((1, 1)))
     }
 }
 

@@ -105,15 +105,22 @@ impl Tree {
 
     /// Adds keys in any order; returns how many were new. After an error none is added.
     pub fn insert_all(&mut self, keys: impl IntoIterator<Item = Key>) -> Result<u64, PageError> {
-        let mut keys: Vec<Key> = keys.into_iter().collect();
-        keys.sort_unstable();
+        let mut keys: Vec<[u8; Key::LEN]> =
+            keys.into_iter().filter(|key| *key != Key::MAX).map(|key| *key.as_bytes()).collect();
+        keys.sort_unstable_by(compare);
         let before = self.core.source.store.is_some().then(|| self.core.clone());
         let mut new = 0;
-        for key in keys {
-            match self.insert(key) {
-                Ok(added) => new += u64::from(added),
+        let mut rest = keys.as_slice();
+        while !rest.is_empty() {
+            match self.core.insert_some(rest) {
+                Ok((taken, added)) => {
+                    rest = &rest[taken..];
+                    new += added;
+                }
                 Err(error) => {
-                    self.core = before.unwrap_or_else(|| self.core.clone());
+                    if let Some(before) = before {
+                        self.core = before;
+                    }
                     return Err(error);
                 }
             }

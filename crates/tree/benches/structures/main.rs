@@ -1,6 +1,7 @@
 //! What the tree costs, side by side with what others use for the same: `cargo bench -p hearken-tree --bench structures`.
 //!
-//! One thread, in memory, medians. The number of keys may be given: `... --bench structures -- 100000`.
+//! One thread, in memory, medians. The number of keys may be given, and which of the parts `others`, `tree` and `q` to run:
+//! `... --bench structures -- 100000 tree`.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
 
 mod keys;
@@ -11,18 +12,23 @@ mod tree;
 use std::time::Duration;
 
 /// Times are medians of so many runs.
-const RUNS: usize = 5;
+const RUNS: usize = 3;
 /// How often a short piece of work is repeated in a run.
 const SHORT: u32 = 100;
 
+/// Measures something with so many keys, and prints it.
+type Part = fn(usize);
+
 fn main() {
     let count = std::env::args().filter_map(|arg| arg.parse().ok()).next().unwrap_or(1_000_000);
-    println!("{count} keys, one thread, medians of {RUNS} runs\n");
-    others::compare(count);
-    println!();
-    tree::measure(count);
-    println!();
-    tree::choose_q(count);
+    println!("{count} keys, one thread, medians of {RUNS} runs");
+    let parts: [(&str, Part); 3] = [("others", others::compare), ("tree", tree::measure), ("q", tree::choose_q)];
+    let wanted = |name: &str| std::env::args().any(|arg| arg == name);
+    let all = !parts.iter().any(|(name, _)| wanted(name));
+    for (_, part) in parts.iter().filter(|(name, _)| all || wanted(name)) {
+        println!();
+        part(count);
+    }
 }
 
 /// The median time of `work` on what `prepare` made, which is neither timed making nor dropping.

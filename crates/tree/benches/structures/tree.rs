@@ -41,6 +41,13 @@ fn column(kind: Kind, count: usize) -> Vec<(&'static str, String)> {
     let bulk = median(|| (), |()| build().snapshot().root().unwrap());
     let append = median(Tree::new, |tree| insert(tree, ordered));
     let scattered = median(Tree::new, |tree| insert(tree, &random));
+    let one_batch = |keys: &[Key]| {
+        median(Tree::new, |tree| {
+            assert!(tree.insert_all(keys.iter().copied()).unwrap() > 0);
+            tree.snapshot().root().unwrap()
+        })
+    };
+    let (batch_ordered, batch_random) = (one_batch(ordered), one_batch(&random));
     let batch = median(Tree::new, |tree| {
         random.chunks(10_000).for_each(|keys| assert!(tree.insert_all(keys.iter().copied()).unwrap() > 0));
         tree.snapshot().root().unwrap()
@@ -78,7 +85,9 @@ fn column(kind: Kind, count: usize) -> Vec<(&'static str, String)> {
         ("bulk build with root", rate(count, bulk)),
         ("append, one root", rate(count, append)),
         ("random inserts, one root", rate(count, scattered)),
-        ("batches of 10,000, one root", rate(count, batch)),
+        ("the same in batches of 10,000", rate(count, batch)),
+        ("the same in one batch", rate(count, batch_random)),
+        ("append in one batch", rate(count, batch_ordered)),
         ("iteration", rate(count, iterate)),
         ("append + root", each(more.len(), fresh)),
         ("fingerprint, any range", each(RANGES, fingerprints(&set, &any))),
