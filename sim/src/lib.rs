@@ -2,9 +2,15 @@
 //!
 //! - [`reconcile`]: two sets, ours and others' systems on the same sets in the same run.
 //! - [`world`]: real engines on a virtual clock. Every frame is encoded, counted, and decoded again at the other end.
+//! - [`scenario`]: a network and what happens in it, as a file.
+//! - [`run`]: thousands of real engines on a virtual network, by a scenario; what came of it.
 //! - [`cpu`]: thread CPU time.
 #![forbid(unsafe_code)]
 
 pub mod cpu;
+mod net;
 pub mod reconcile;
+mod report;
+pub mod run;
+pub mod scenario;
 pub mod world;

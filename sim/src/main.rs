@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use hearken_sim::reconcile;
+use hearken_sim::{reconcile, run};
 
 /// What anti-entropy costs, measured without a network.
 #[derive(Parser)]
@@ -18,11 +18,20 @@ struct Cli {
 enum Command {
     /// Reconcile two sets, ours and others on the same sets in the same run, and print bytes, round trips and CPU time.
     Reconcile(reconcile::Args),
+    /// Run a network of virtual nodes and see what becomes of its messages; without a scenario, a small instructive one.
+    Run(run::Args),
+    /// The scenarios that ship, a line each.
+    List,
 }
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Reconcile(args) => reconcile::main(&args),
+        Command::Run(args) => run::main(&args),
+        Command::List => {
+            run::list();
+            Ok(ExitCode::SUCCESS)
+        }
     };
     result.unwrap_or_else(|error| {
         eprintln!("hearken-sim: {error}");

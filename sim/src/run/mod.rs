@@ -1,0 +1,178 @@
+//! `hearken-sim run`: the engines of real nodes, ten thousand of them if need be, on a virtual network.
+//!
+//! | module | holds |
+//! | --- | --- |
+//! | `sim` | the run: what happens next |
+//! | `node`, `store`, `ledger` | a node, what it holds, what everyone should hold |
+//! | `driver`, `transfer` | what a real driver does for its engine: actions, frames, streams |
+//! | `relay` | a model of gossipsub |
+//! | `timeline`, `traffic` | events of the scenario; who publishes |
+//! | `measure`, `outcome`, `verdict` | what is counted, what came of it, whether that was expected |
+//! | `summary`, `progress`, `trace` | for people while it runs and after; for comparison |
+
+mod driver;
+mod ledger;
+mod measure;
+mod node;
+mod outcome;
+mod progress;
+mod relay;
+mod sim;
+mod store;
+mod summary;
+mod timeline;
+mod trace;
+mod traffic;
+mod transfer;
+mod verdict;
+
+use std::{
+    error::Error,
+    fs::File,
+    io::{self, BufWriter, Write},
+    path::PathBuf,
+    process::ExitCode,
+    time::Instant,
+};
+
+use clap::Args as ClapArgs;
+
+pub use measure::Quantiles;
+pub use outcome::{BytesPerNode, Happened, Missing, Outcome, PerInterval, Providers, Row, Series};
+pub(crate) use outcome::{bytes as show_bytes, grouped, time as show_time};
+pub use verdict::Check;
+
+use crate::{
+    net::SECOND,
+    scenario::{Scenario, shipped},
+};
+use progress::Progress;
+use sim::Sim;
+use trace::Trace;
+
+/// What `hearken-sim run` is told.
+#[derive(ClapArgs)]
+pub struct Args {
+    /// A scenario file, or the name of one that ships (see `hearken-sim list`)
+    #[arg(default_value = "default")]
+    scenario: String,
+    /// Another seed
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Change a setting, as in `--set network.nodes=100 --set event.0.at=30s`; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    settings: Vec<String>,
+    /// Print one JSON object with every figure
+    #[arg(long)]
+    json: bool,
+    /// Write everything that happens, one JSON object a line
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
+    /// Write a page that opens in a browser
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+}
+
+/// A run that could not go on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SimError {
+    /// The engine refuses the settings.
+    #[error("[sync]: {0}")]
+    Config(#[from] hearken_scheduler::InvalidConfig),
+    /// The engine sent what cannot be encoded: a bug in it.
+    #[error("a node sent a frame that cannot be encoded: {0}")]
+    Encode(#[from] hearken_wire::EncodeError),
+    /// A frame could not be decoded: a bug.
+    #[error("a frame could not be decoded: {0}")]
+    Frame(#[from] hearken_wire::FrameError),
+    /// An IHAVE could not be decoded: a bug.
+    #[error("an IHAVE could not be decoded: {0}")]
+    Ihave(#[from] hearken_wire::DecodeError),
+    /// A frame arrived in part: a bug.
+    #[error("a frame arrived in part")]
+    PartOfFrame,
+    /// An index in memory failed: a bug.
+    #[error("an index in memory failed: {0}")]
+    Index(#[from] hearken_tree::PageError),
+    /// The trace could not be written.
+    #[error("the trace could not be written: {0}")]
+    Trace(#[from] io::Error),
+}
+
+/// Runs a scenario to its end.
+///
+/// The same scenario and seed give the same outcome, but for the time it takes. `trace` takes what happens, a line each.
+///
+/// # Errors
+/// A bug in the engine or the simulator, or a trace that cannot be written.
+pub fn simulate(scenario: &Scenario, trace: Option<Box<dyn Write>>, show: bool) -> Result<Outcome, SimError> {
+    let began = Instant::now();
+    let mut progress = Progress::new(show);
+    let mut sim = Sim::new(scenario, Trace::to(trace))?;
+    while sim.run_until(sim.now + SECOND / 10)? {
+        progress.show(&sim);
+    }
+    drop(progress);
+    let hash = std::mem::take(&mut sim.trace).finish()?;
+    Ok(Outcome::of(&sim, began.elapsed().as_secs_f64(), hash).check(&scenario.expect))
+}
+
+/// `hearken-sim run`: fails if something expected did not come true.
+///
+/// # Errors
+/// A scenario that cannot be run, a file that cannot be written, or a bug.
+pub fn main(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
+    let mut scenario = Scenario::load(&args.scenario, &args.settings)?;
+    scenario.seed = args.seed.unwrap_or(scenario.seed);
+    let trace = args.trace.as_ref().map(|path| {
+        let file = File::create(path).map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+        Ok::<_, String>(Box::new(BufWriter::new(file)) as Box<dyn Write>)
+    });
+    let outcome = simulate(&scenario, trace.transpose()?, !args.json)?;
+    if let Some(path) = &args.report {
+        let page = crate::report::page(&scenario, &outcome, &args.replay());
+        std::fs::write(path, page).map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+    }
+    if args.json {
+        println!("{}", serde_json::to_string(&outcome)?);
+    } else {
+        println!("{}\n{}\n", scenario.title, scenario.description);
+        print!("{}", outcome.summary());
+        println!("\n  again: {}", args.replay());
+        if let Some(path) = &args.report {
+            println!("  report: {}", path.display());
+        }
+    }
+    Ok(if outcome.passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// `hearken-sim list`.
+pub fn list() {
+    for shipped in shipped::ALL {
+        // All of them are read by a test.
+        if let Ok(scenario) = Scenario::parse(shipped.name, shipped.text, &[]) {
+            println!("{:<20} {}", shipped.name, scenario.title);
+        }
+    }
+}
+
+impl Args {
+    /// The command that gives the same run again.
+    fn replay(&self) -> String {
+        let mut command = format!("hearken-sim run {}", quoted(&self.scenario));
+        if let Some(seed) = self.seed {
+            command += &format!(" --seed {seed}");
+        }
+        for setting in &self.settings {
+            command += &format!(" --set {}", quoted(setting));
+        }
+        command
+    }
+}
+
+/// As a shell takes it.
+fn quoted(text: &str) -> String {
+    let plain = text.chars().all(|c| c.is_ascii_alphanumeric() || "-_./=,:%@".contains(c));
+    if plain { text.to_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }
+}

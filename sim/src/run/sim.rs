@@ -1,0 +1,401 @@
+//! The run: nodes, what is on its way between them, and what happens next.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use bytes::Bytes;
+use hearken_scheduler::{Config, GroupConfig};
+use hearken_tree::{GroupId, Key};
+use hearken_wire::RequestId;
+
+use super::{
+    SimError,
+    ledger::{EPOCH, Ledger, MessageId},
+    measure::{Kind, Measure, Sample},
+    node::{Node, Port},
+    relay::Relay,
+    store::{Set, Sets, Store},
+    trace::Trace,
+};
+use crate::{
+    net::{Nanos, NodeId, dice::Dice, links::Links, nanos, node_id, queue::Queue, real, topology, whole},
+    scenario::{EventKind, NodeSettings, Scenario},
+};
+
+/// The one group that all nodes have joined.
+pub(crate) const GROUP: GroupId = GroupId([7; 16]);
+
+/// Something that happens to a node.
+pub(crate) enum Incident {
+    /// The engine wanted to be woken.
+    Wake,
+    /// A gossip message arrives.
+    Push {
+        from: NodeId,
+        item: u32,
+    },
+    /// Gossipsub's IHAVE arrives.
+    Ihave {
+        from: NodeId,
+        items: Arc<[u32]>,
+    },
+    /// Gossipsub's IWANT arrives.
+    Iwant {
+        from: NodeId,
+        items: Arc<[u32]>,
+    },
+    /// A frame arrives, unless the connection went down since.
+    Frame {
+        from: NodeId,
+        epoch: u32,
+        frame: Bytes,
+    },
+    /// There is room for the next frame of a stream.
+    Pump {
+        to: NodeId,
+        request: RequestId,
+    },
+    /// Gossipsub's heartbeat.
+    Beat,
+    /// A connection is made, or found broken.
+    Attach {
+        peer: NodeId,
+        epoch: u32,
+    },
+    Detach {
+        peer: NodeId,
+        epoch: u32,
+    },
+    /// An event of the scenario begins, or ends. The node means nothing.
+    Begin(usize),
+    End(usize),
+    /// Somebody publishes. The node means nothing.
+    Publish,
+    /// Time to look how things stand. The node means nothing.
+    Sample,
+}
+
+/// A run.
+pub(crate) struct Sim<'a> {
+    pub(crate) scenario: &'a Scenario,
+    pub(crate) queue: Queue<(NodeId, Incident)>,
+    pub(crate) now: Nanos,
+    pub(crate) end: Nanos,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) links: Links,
+    pub(crate) relay: Relay,
+    pub(crate) ledger: Ledger,
+    pub(crate) sets: Sets,
+    pub(crate) measure: Measure,
+    pub(crate) trace: Trace,
+    /// Chance on the network, in traffic, and of everything else.
+    pub(crate) dice: Dice,
+    pub(crate) traffic_dice: Dice,
+    pub(crate) other_dice: Dice,
+    /// Who each event befalls.
+    pub(crate) befalls: Vec<Vec<NodeId>>,
+    pub(crate) publishers: Vec<NodeId>,
+    /// Share of transmissions, and of live deliveries, that are lost now.
+    pub(crate) loss: f64,
+    pub(crate) delivery_loss: f64,
+    pub(crate) events: u64,
+    /// When the last event of the scenario began or ended.
+    pub(crate) last_event: Nanos,
+    pub(crate) step: Nanos,
+}
+
+/// Moments at which it is noted how things stand.
+const SAMPLES: u64 = 240;
+
+impl<'a> Sim<'a> {
+    /// Everything as it is at the beginning.
+    pub(crate) fn new(scenario: &'a Scenario, trace: Trace) -> Result<Sim<'a>, SimError> {
+        let mut dice = Dice::new(scenario.seed);
+        let network = &scenario.network;
+        let (mut graph, mut other) = (dice.fork(), dice.fork());
+        let edges = topology::edges(network.nodes, network.topology, network.degree, &mut graph);
+        let settings = settings_by_node(scenario, &mut other);
+        let regions = regions(scenario, &settings);
+        let links = Links::new(network, edges, &regions, &mut graph);
+        let befalls = scenario
+            .events
+            .iter()
+            .map(|event| event.nodes.as_ref().map_or(Vec::new(), |nodes| nodes.pick(network.nodes, &mut other)));
+        let befalls = befalls.collect();
+        let publishers = scenario.traffic.publishers.pick(network.nodes, &mut other);
+        let relay = Relay::new(network.nodes, nanos(scenario.gossipsub.heartbeat_interval), &mut other);
+        let end = nanos(scenario.duration);
+        let mut sim = Sim {
+            scenario,
+            queue: Queue::new(),
+            now: 0,
+            end,
+            nodes: Vec::with_capacity(network.nodes),
+            links,
+            relay,
+            ledger: Ledger::default(),
+            sets: Sets::default(),
+            measure: Measure::default(),
+            trace,
+            traffic_dice: dice.fork(),
+            dice: dice.fork(),
+            other_dice: other,
+            befalls,
+            publishers,
+            loss: network.loss,
+            delivery_loss: scenario.gossipsub.delivery_loss,
+            events: 0,
+            last_event: 0,
+            step: (end / SAMPLES).max(1),
+        };
+        sim.make_nodes(&settings);
+        sim.fill_stores(&settings)?;
+        sim.start()?;
+        Ok(sim)
+    }
+
+    fn make_nodes(&mut self, settings: &[Vec<&NodeSettings>]) {
+        let (scenario, network) = (self.scenario, &self.scenario.network);
+        for settings in settings {
+            let last = |get: fn(&NodeSettings) -> Option<u64>| settings.iter().rev().find_map(|some| get(some));
+            let window = settings.iter().rev().find_map(|some| some.window).unwrap_or(scenario.sync.window);
+            let config = Config { window, ..scenario.sync.clone() };
+            let group = GroupConfig { id: GROUP, window, retention: config.retention_for(window) };
+            let port = Port {
+                upload: last(|some| some.upload.map(|size| size.0)).unwrap_or(network.upload.0),
+                download: last(|some| some.download.map(|size| size.0)).unwrap_or(network.download.0),
+                ..Port::default()
+            };
+            let class = self.ledger.class(window);
+            self.nodes.push(Node {
+                engine: None,
+                up: false,
+                config,
+                group,
+                class,
+                store: Store::default(),
+                wake: None,
+                skew: settings.iter().rev().find_map(|some| some.skew).map_or(0, |skew| skew.0),
+                part: 0,
+                port,
+                streams: BTreeMap::new(),
+                trips: BTreeMap::new(),
+                trip: 0,
+                follows: false,
+                judging: Vec::new(),
+                recovery: None,
+                refuses: settings.iter().rev().find_map(|some| some.refuses).unwrap_or(0.0),
+                counters: Default::default(),
+            });
+        }
+    }
+
+    /// The stored messages end where the horizon is when the run begins.
+    fn fill_stores(&mut self, settings: &[Vec<&NodeSettings>]) -> Result<(), SimError> {
+        let traffic = &self.scenario.traffic;
+        let newest = EPOCH - nanos(self.scenario.sync.settle_delay + 2 * self.scenario.sync.horizon_grid);
+        let oldest = newest - nanos(traffic.stored_over);
+        for number in 0..traffic.stored {
+            let share = (real(number) + self.traffic_dice.unit()) / real(traffic.stored);
+            let timestamp = oldest + whole(share * real(newest - oldest));
+            let key = Key::new(timestamp, hearken_tree::Id(self.traffic_dice.id()));
+            let size = self.message_size();
+            self.ledger.publish(key, size, 0);
+        }
+        let everything: Vec<MessageId> = self.ledger.messages().collect();
+        let whole_store = self.store_with(&everything);
+        for (node, settings) in settings.iter().enumerate() {
+            let lacks = |some: &&NodeSettings| some.missing.is_some() || some.gap.is_some();
+            self.nodes[node].store = match settings.iter().rev().find(|some| lacks(some)) {
+                Some(some) => {
+                    let left = self.left_over(&everything, some);
+                    self.store_with(&left)
+                }
+                None => whole_store.clone(),
+            };
+        }
+        Ok(())
+    }
+
+    fn left_over(&mut self, everything: &[MessageId], settings: &NodeSettings) -> Vec<MessageId> {
+        let many = real(everything.len() as u64);
+        let [from, to] = settings.gap.unwrap_or([0.0, 0.0]);
+        let missing = settings.missing.unwrap_or(0.0);
+        let dice = &mut self.other_dice;
+        let held = everything.iter().filter(|message| {
+            let place = real(u64::from(**message)) / many;
+            !((from..to).contains(&place) || dice.chance(missing))
+        });
+        held.copied().collect()
+    }
+
+    fn store_with(&mut self, messages: &[MessageId]) -> Store {
+        let mut keys: Vec<Key> = messages.iter().map(|message| self.ledger.key(*message)).collect();
+        keys.sort_unstable();
+        let set: Set = self.sets.build(&keys);
+        Store::with(messages.iter().copied(), set)
+    }
+
+    fn start(&mut self) -> Result<(), SimError> {
+        let late = self.late();
+        for node in 0..self.nodes.len() {
+            let node = node_id(node);
+            if !late.contains(&node) {
+                self.come_up(node, 0)?;
+            }
+        }
+        self.ledger.settle();
+        for node in 0..self.nodes.len() {
+            self.start_recovery(node_id(node));
+        }
+        self.relink(nanos(self.scenario.network.start_spread), Some(0));
+        for (index, event) in self.scenario.events.iter().enumerate() {
+            let at = nanos(event.at);
+            self.queue.push(at, (0, Incident::Begin(index)));
+            if let Some(lasts) = event.lasts {
+                self.queue.push(at + nanos(lasts), (0, Incident::End(index)));
+            }
+        }
+        self.schedule_publish(nanos(self.scenario.traffic.from));
+        self.queue.push(0, (0, Incident::Sample));
+        Ok(())
+    }
+
+    /// Nodes that join before they do anything else.
+    fn late(&self) -> Vec<NodeId> {
+        let mut order: Vec<usize> = (0..self.scenario.events.len()).collect();
+        order.sort_by_key(|index| self.scenario.events[*index].at);
+        let (mut seen, mut late) = (Vec::new(), Vec::new());
+        for index in order {
+            let kind = self.scenario.events[index].kind;
+            if !matches!(kind, EventKind::Join | EventKind::Leave | EventKind::Crash) {
+                continue;
+            }
+            for node in &self.befalls[index] {
+                if !seen.contains(node) {
+                    seen.push(*node);
+                    if kind == EventKind::Join {
+                        late.push(*node);
+                    }
+                }
+            }
+        }
+        late
+    }
+
+    /// Lets things happen until `until`, or the end; false once that has come.
+    pub(crate) fn run_until(&mut self, until: Nanos) -> Result<bool, SimError> {
+        while self.now < until {
+            match self.queue.pop() {
+                Some((at, (node, incident))) if at <= self.end => {
+                    self.now = at;
+                    self.events += 1;
+                    self.happen(node, incident)?;
+                }
+                _ => {
+                    self.now = self.end;
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    fn happen(&mut self, node: NodeId, incident: Incident) -> Result<(), SimError> {
+        match incident {
+            Incident::Push { from, item } => self.on_push(node, from, item),
+            Incident::Ihave { from, items } => {
+                self.on_gossip_ihave(node, from, &items);
+                Ok(())
+            }
+            Incident::Iwant { from, items } => {
+                self.on_gossip_iwant(node, from, &items);
+                Ok(())
+            }
+            Incident::Beat => {
+                self.on_beat(node);
+                Ok(())
+            }
+            Incident::Wake => self.on_wake(node),
+            Incident::Frame { from, epoch, frame } => self.on_frame(node, from, epoch, frame),
+            Incident::Pump { to, request } => self.on_pump(node, to, request),
+            Incident::Attach { peer, epoch } => self.on_attach(node, peer, epoch),
+            Incident::Detach { peer, epoch } => self.on_detach(node, peer, epoch),
+            Incident::Begin(event) => self.on_event(event, true),
+            Incident::End(event) => self.on_event(event, false),
+            Incident::Publish => self.on_publish(),
+            Incident::Sample => {
+                self.sample();
+                let next = self.now + self.step;
+                if next <= self.end {
+                    self.queue.push(next, (0, Incident::Sample));
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn sample(&mut self) {
+        let sync = &self.scenario.sync;
+        let missing = self.ledger.missing(self.now, sync.settle_delay + sync.horizon_grid);
+        let (sent, repaired) = (self.measure.sent, self.measure.repaired);
+        self.measure.samples.push(Sample { at: self.now, missing, sent, repaired });
+    }
+
+    /// Copies of settled messages that are missing now.
+    pub(crate) fn missing(&self) -> u64 {
+        self.measure.samples.last().map_or(0, |sample| sample.missing)
+    }
+
+    /// Bytes leave a node.
+    pub(crate) fn count(&mut self, node: NodeId, kind: Kind, bytes: u64) {
+        self.nodes[node as usize].counters.sent[kind as usize] += bytes;
+        self.measure.sent[kind as usize] += bytes;
+    }
+
+    /// When what a node sends now will have left it, and when it will have arrived.
+    pub(crate) fn transmit(&mut self, from: NodeId, to: NodeId, latency: Nanos, bytes: u64) -> (Nanos, Nanos) {
+        let jitter = nanos(self.scenario.network.jitter);
+        let jitter = if jitter > 0 { self.dice.below(jitter) } else { 0 };
+        let sender = &mut self.nodes[from as usize].port;
+        let left = if sender.upload == 0 {
+            self.now
+        } else {
+            sender.sending = sender.sending.max(self.now) + wire_time(bytes, sender.upload);
+            sender.sending
+        };
+        let lag = sender.lag;
+        let receiver = &mut self.nodes[to as usize].port;
+        let mut arrived = left + latency + jitter + lag + receiver.lag;
+        if receiver.download > 0 {
+            receiver.receiving = receiver.receiving.max(arrived) + wire_time(bytes, receiver.download);
+            arrived = receiver.receiving;
+        }
+        (left, arrived)
+    }
+}
+
+fn wire_time(bytes: u64, per_second: u64) -> Nanos {
+    let nanos = u128::from(bytes) * 1_000_000_000 / u128::from(per_second);
+    u64::try_from(nanos).unwrap_or(u64::MAX)
+}
+
+/// What the `[[node]]` tables say of each node; later ones count more.
+fn settings_by_node<'a>(scenario: &'a Scenario, dice: &mut Dice) -> Vec<Vec<&'a NodeSettings>> {
+    let mut settings = vec![Vec::new(); scenario.network.nodes];
+    for some in &scenario.nodes {
+        for node in some.nodes.pick(scenario.network.nodes, dice) {
+            settings[node as usize].push(some);
+        }
+    }
+    settings
+}
+
+/// Nodes are dealt to regions in turn, unless they say where they are.
+fn regions(scenario: &Scenario, settings: &[Vec<&NodeSettings>]) -> Vec<usize> {
+    let regions = scenario.region_names().len().max(1);
+    let named = |some: &Vec<&NodeSettings>| {
+        let name = some.iter().rev().find_map(|some| some.region.as_deref());
+        name.and_then(|name| scenario.region(name))
+    };
+    settings.iter().enumerate().map(|(node, some)| named(some).unwrap_or(node % regions)).collect()
+}

@@ -1,0 +1,38 @@
+//! Scenarios that ship with the program.
+
+/// A scenario that ships.
+pub(crate) struct Shipped {
+    pub(crate) name: &'static str,
+    pub(crate) text: &'static str,
+}
+
+macro_rules! shipped {
+    ($($name:literal),* $(,)?) => {
+        &[$(Shipped { name: $name, text: include_str!(concat!("../../scenarios/", $name, ".toml")) }),*]
+    };
+}
+
+/// All of them.
+pub(crate) const ALL: &[Shipped] = shipped![
+    "default",
+    "chain",
+    "partition",
+    "burst",
+    "late-start",
+    "hour-offline",
+    "relay-loss",
+    "loss-1",
+    "windows",
+    "skew",
+    "refusals",
+    "rare-news",
+    "thousand-gap",
+    "waku-target",
+    "equal-1000",
+    "equal-10000",
+    "live-10000",
+];
+
+pub(crate) fn find(name: &str) -> Option<&'static Shipped> {
+    ALL.iter().find(|shipped| shipped.name == name)
+}

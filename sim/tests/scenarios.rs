@@ -1,0 +1,113 @@
+//! What is wrong with a scenario is said with its place, before anything runs.
+#![allow(clippy::unwrap_used)]
+
+use std::process::Command;
+
+use hearken_sim::scenario::Scenario;
+
+fn complaint(text: &str, settings: &[&str]) -> String {
+    let settings: Vec<String> = settings.iter().map(ToString::to_string).collect();
+    Scenario::parse("net.toml", text, &settings).unwrap_err().to_string()
+}
+
+/// The complaint about `text` names all of these.
+fn complains(text: &str, settings: &[&str], parts: &[&str]) {
+    let complaint = complaint(text, settings);
+    assert!(parts.iter().all(|part| complaint.contains(part)), "{complaint}\nlacks one of {parts:?}");
+}
+
+#[test]
+fn unknown_keys_and_wrong_types_name_file_line_and_what_was_expected() {
+    complains("[network]\nnodes = 5\nsize = 3\n", &[], &["net.toml", "line 3", "size", "expected one of", "topology"]);
+    complains("[network]\nnodes = \"many\"\n", &[], &["net.toml", "line 2", "nodes", "expected", "\"many\""]);
+    complains("duration = \"ten\"\n", &[], &["net.toml", "line 1", "duration"]);
+    complains("[sync]\ninterval = \"30s\"\n", &[], &["net.toml", "line 2", "interval", "interval_min"]);
+    complains("[[event]]\nat = \"1m\"\nkind = \"flood\"\n", &[], &["net.toml", "line 3", "flood", "partition"]);
+    complains("[[node]]\nnodes = \"2..1\"\n", &[], &["net.toml", "line 2", "2..1", "names no nodes"]);
+    complains("[traffic]\nsize = \"big\"\n", &[], &["net.toml", "line 2", "150 kB"]);
+}
+
+#[test]
+fn what_cannot_be_is_refused_with_its_place() {
+    let node_12 = "[network]\nnodes = 10\n\n[[event]]\nat = \"1m\"\nkind = \"crash\"\nnodes = 12\n";
+    complains(node_12, &[], &["net.toml line 7", "event.0.nodes", "no node 12", "0 to 9"]);
+    complains("[network]\nnodes = 1\n", &[], &["net.toml line 2", "network.nodes", "2 to 1,000,000"]);
+    complains("[network]\nloss = 1.5\n", &[], &["net.toml line 2", "network.loss", "0.0 to 1.0"]);
+    complains("[gossipsub]\nmesh_n = 20\n", &[], &["net.toml line 2", "mesh_n", "mesh_n_high (8)"]);
+    let late = "duration = \"1m\"\n[[event]]\nkind = \"heal\"\nat = \"2m\"\n";
+    complains(late, &[], &["net.toml line 4", "event.0.at", "behind the end"]);
+    let lacks = "[[event]]\nat = \"2m\"\nkind = \"crash\"\n";
+    complains(lacks, &[], &["net.toml line 3", "event.0.kind", "needs `nodes`"]);
+    let odd = "[[event]]\nat = \"2m\"\nkind = \"heal\"\nnodes = 3\n";
+    complains(odd, &[], &["net.toml line 4", "event.0.nodes", "means nothing", "heal"]);
+    let interval = "[sync]\ninterval_min = \"5m\"\n";
+    complains(interval, &[], &["net.toml line 1", "sync", "interval_max"]);
+    let matrix = "[network]\nlatency_model = \"regions\"\nregions = [\"a\", \"b\"]\nround_trips_ms = [[1.0]]\n";
+    complains(matrix, &[], &["net.toml line 4", "2 rows of 2"]);
+}
+
+#[test]
+fn settings_from_the_command_line_are_as_strict() {
+    let text = "[network]\nnodes = 10\n[[event]]\nat = \"1m\"\nkind = \"crash\"\nnodes = 2\n";
+    let scenario = |settings: &[&str]| {
+        let settings: Vec<String> = settings.iter().map(ToString::to_string).collect();
+        Scenario::parse("net.toml", text, &settings).unwrap()
+    };
+    let changed = scenario(&["network.nodes=20", "event.0.at=30s", "sync.limits.serving=3", "title=two words"]);
+    assert_eq!((changed.network.nodes, changed.events[0].at.as_secs()), (20, 30));
+    assert_eq!((changed.sync.limits.serving, changed.title.as_str()), (3, "two words"));
+    complains(text, &["network.nodez=20"], &["--set network.nodez=20", "nodez", "expected one of"]);
+    complains(text, &["network.nodes"], &["--set network.nodes", "key=value"]);
+    complains(text, &["event.3.at=1s"], &["--set event.3.at", "none of the 1 entries"]);
+    complains(text, &["network.nodes=2"], &["event.0.nodes", "no node 2"]);
+}
+
+#[test]
+fn the_program_says_it_and_fails() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("broken.toml");
+    std::fs::write(&file, "[network]\nnodes = 10\ndegre = 3\n").unwrap();
+    let run = |args: &[&str]| Command::new(env!("CARGO_BIN_EXE_hearken-sim")).args(args).output().unwrap();
+    let output = run(&["run", file.to_str().unwrap()]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(2) && said.contains("broken.toml") && said.contains("line 3"), "{said}");
+    let output = run(&["run", "no-such-scenario"]);
+    assert!(output.status.code() == Some(2) && String::from_utf8(output.stderr).unwrap().contains("hearken-sim list"));
+
+    let output = run(&["list"]);
+    let listed = String::from_utf8(output.stdout).unwrap();
+    assert!(listed.lines().count() >= 10 && listed.lines().all(|line| line.len() > 21), "{listed}");
+    for name in listed.lines().filter_map(|line| line.split_whitespace().next()) {
+        Scenario::load(name, &[]).unwrap();
+    }
+}
+
+#[test]
+fn json_has_every_figure_and_the_exit_code_tells() {
+    let run = |settings: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hearken-sim"));
+        command.args([
+            "run",
+            "relay-loss",
+            "--json",
+            "--seed",
+            "3",
+            "--set",
+            "network.nodes=8",
+            "--set",
+            "traffic.rate=2",
+        ]);
+        command.args(["--set", "traffic.until=1m", "--set", "duration=3m", "--set", "expect.repaired_min=1"]);
+        command.args(settings.iter().flat_map(|setting| ["--set", setting])).output().unwrap()
+    };
+    let output = run(&[]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let keys = "converged nodes seed messages missing_at_end completeness_s bytes_per_node ihaves_per_interval \
+                round_trips redundancy wall_s events";
+    assert!(keys.split_whitespace().all(|key| !json[key].is_null()), "{json}");
+    let parts = [("completeness_s", "p50 p99 max"), ("bytes_per_node", "p50 p99 by_kind"), ("round_trips", "p50 p99")];
+    assert!(parts.iter().all(|(key, parts)| parts.split(' ').all(|part| !json[key][part].is_null())), "{json}");
+    assert_eq!((json["nodes"].as_u64(), json["seed"].as_u64()), (Some(8), Some(3)));
+    assert_eq!(run(&["expect.completeness_max=1s"]).status.code(), Some(1));
+}
