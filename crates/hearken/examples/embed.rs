@@ -1,6 +1,4 @@
 //! A libp2p node with Hearken in it. Starts two in one process: one holds a thousand messages, the other none.
-use std::{error::Error, sync::Arc, time::Duration};
-
 use futures::StreamExt as _;
 use hearken::archive::{
     Archive, ArchiveOptions, Candidate, Filter, FormatError, Header, Memory, MessageFormat, Origin,
@@ -9,6 +7,7 @@ use hearken::{AntiEntropy, Clock, Config, Host, Id, SystemClock};
 use libp2p::gossipsub::{self, MessageAuthenticity::Signed};
 use libp2p::swarm::{NetworkBehaviour, SwarmEvent};
 use libp2p::{Multiaddr, Swarm, SwarmBuilder, noise, tcp, yamux};
+use std::{error::Error, net::TcpListener, sync::Arc, time::Duration};
 
 /// The messages of this network: eight bytes of time, then text.
 struct Text;
@@ -70,7 +69,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let body = |age: u64| [&(now - age * 1_000_000_000).to_be_bytes()[..], b"hello"].concat().into();
     let message = |age| Candidate { body: body(age), origin: Origin::Topic(chat.pubsub_topic.clone()) };
     full.admit(&(100..1100).map(message).collect::<Vec<_>>(), now)?;
-    let (_first, second) = (start(full, 40_404, None)?, start(empty.clone(), 40_405, Some(40_404))?);
+    let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+    let (_first, second) = (start(full, port, None)?, start(empty.clone(), 0, Some(port))?);
     while empty.view(&chat.group())?.kept.len() < 1000 {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }

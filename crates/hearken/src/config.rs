@@ -31,7 +31,8 @@ pub struct Limits {
     /// Bytes of messages that are put into one frame. Default: 128 KiB: large enough for the archive's reads, small enough that
     /// an answer does not wait long behind one.
     pub frame_bytes: usize,
-    /// Requests or answers that may wait for one peer; beyond them it counts as too slow. Default: 64.
+    /// Requests or answers that may wait for one peer; beyond them it counts as too slow. Default: 128, more than the
+    /// engine lets one peer ask at once.
     pub frames_waiting: usize,
     /// Streams that others may have opened here, one a peer. Default: 256.
     pub inbound_streams: usize,
@@ -52,7 +53,7 @@ impl Default for Limits {
             index_jobs: 2,
             serves: 16,
             frame_bytes: 128 << 10,
-            frames_waiting: 64,
+            frames_waiting: 128,
             inbound_streams: 256,
             open_timeout: Duration::from_secs(10),
             frame_timeout: Duration::from_secs(60),

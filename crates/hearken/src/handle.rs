@@ -171,7 +171,7 @@ impl AntiEntropy {
             topics: topics.clone(),
             validates: host.gossipsub.validate_messages(),
         });
-        runtime.spawn(hand_over(incoming, accept, counters.clone()));
+        runtime.spawn(hand_over(incoming, accept, counters.clone(), end.clone()));
         runtime.spawn(async move {
             driver.run(Intake { arrived: frames, accepted, stop: stopped }).await;
             drop(end);
@@ -255,6 +255,8 @@ impl AntiEntropy {
     }
 
     /// Ends the task and waits until what was delivered is stored and all its parts are gone. May be called more than once.
+    ///
+    /// A committer that the task has started lives, and holds the archive, until the last handle is dropped.
     pub async fn stop(&self) {
         self.inner.stop.send_replace(true);
         let mut ended = self.inner.ended.clone();
@@ -324,12 +326,17 @@ fn subscriptions(topics: &BTreeMap<GroupId, String>) -> (mpsc::Sender<Command>, 
 }
 
 /// Takes inbound streams the moment they come: libp2p-stream drops those that come while one waits. Ends with the task.
-async fn hand_over(mut incoming: IncomingStreams, accept: mpsc::Sender<(PeerId, Stream)>, counters: Arc<Counters>) {
+async fn hand_over(
+    mut incoming: IncomingStreams,
+    accept: mpsc::Sender<(PeerId, Stream)>,
+    counters: Arc<Counters>,
+    end: watch::Sender<()>,
+) {
     loop {
         tokio::select! {
-            () = accept.closed() => return,
+            () = accept.closed() => break,
             stream = incoming.next() => {
-                let Some(stream) = stream else { return };
+                let Some(stream) = stream else { break };
                 if accept.try_send(stream).is_err() {
                     // The stream is gone with it, which its opener takes for "busy".
                     counters.dropped();
@@ -337,4 +344,7 @@ async fn hand_over(mut incoming: IncomingStreams, accept: mpsc::Sender<(PeerId, 
             }
         }
     }
+    // The protocol is free again before the task counts as ended.
+    drop(incoming);
+    drop(end);
 }

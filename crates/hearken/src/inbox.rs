@@ -134,3 +134,55 @@ impl Inbox {
         self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use futures::FutureExt as _;
+
+    use super::*;
+
+    #[test]
+    fn what_is_told_is_taken_once() {
+        let (inbox, peer, group) = (Inbox::default(), PeerId::random(), GroupId([1; 16]));
+        assert!(inbox.news().now_or_never().is_none());
+        inbox.connected(peer, 1);
+        inbox.connected(peer, 2);
+        inbox.live(group);
+        inbox.live(group);
+        let news = inbox.news().now_or_never().unwrap();
+        assert_eq!(news.peers, BTreeMap::from([(peer, Some(1))]));
+        assert_eq!(news.live, BTreeSet::from([group]));
+        assert!(inbox.news().now_or_never().is_none());
+    }
+
+    #[test]
+    fn who_left_and_came_back_is_another_connect() {
+        let (inbox, peer) = (Inbox::default(), PeerId::random());
+        inbox.connected(peer, 1);
+        inbox.connected(peer, 2);
+        inbox.disconnected(peer, 1);
+        assert_eq!(inbox.news().now_or_never().unwrap().peers, BTreeMap::from([(peer, Some(1))]));
+        inbox.unsupported(peer);
+        inbox.disconnected(peer, 0);
+        inbox.connected(peer, 1);
+        let news = inbox.news().now_or_never().unwrap();
+        assert_eq!(news.peers, BTreeMap::from([(peer, Some(2))]));
+        assert!(news.unsupported.is_empty(), "it may speak the protocol now");
+        inbox.disconnected(peer, 0);
+        inbox.unsupported(peer);
+        let news = inbox.news().now_or_never().unwrap();
+        assert_eq!((news.peers, news.unsupported), (BTreeMap::from([(peer, None)]), BTreeSet::new()));
+    }
+
+    #[test]
+    fn gossip_that_comes_too_fast_is_dropped() {
+        let (inbox, source) = (Inbox::default(), PeerId::random());
+        let gossiped = Gossiped { source, id: MessageId::new(b"id"), data: Bytes::new() };
+        let taken = (0..2 * GOSSIP_WAITING).filter(|_| inbox.gossip(gossiped.clone())).count();
+        assert_eq!(taken, GOSSIP_WAITING);
+        assert_eq!(inbox.news().now_or_never().unwrap().gossip.len(), GOSSIP_WAITING);
+        assert!(inbox.gossip(gossiped));
+    }
+}

@@ -237,3 +237,38 @@ impl Asking {
 fn delivers(verdict: &Verdict) -> bool {
     matches!(verdict, Verdict::Deliver { count, .. } if *count > 0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answering(id: u64) -> Answering {
+        let (answers, messages) = (mpsc::channel(1).0, mpsc::channel(1).0);
+        Answering { id: StreamId(id), answers, messages, task: tokio::spawn(async {}).abort_handle() }
+    }
+
+    #[test]
+    fn connects_are_told_apart() {
+        let (mut peers, peer) = (Peers::default(), PeerId::random());
+        assert_eq!(peers.note(peer, Some(1)), Change::Came);
+        assert_eq!(peers.note(peer, Some(1)), Change::None);
+        assert_eq!(peers.note(peer, Some(2)), Change::Returned);
+        assert_eq!(peers.note(peer, None), Change::Left);
+        assert_eq!(peers.note(peer, None), Change::None);
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_comes_before_its_connection_counts() {
+        let (mut peers, peer) = (Peers::default(), PeerId::random());
+        let (first, second) = (Link { peer, id: StreamId(1) }, Link { peer, id: StreamId(2) });
+        assert_eq!(peers.set_answering(peer, answering(1)), Change::Came);
+        assert_eq!(peers.set_answering(peer, answering(2)), Change::None);
+        assert!(!peers.is_current(&first) && peers.is_current(&second));
+        assert_eq!(peers.note(peer, Some(1)), Change::None, "it is there already");
+        assert_eq!(peers.ended(&second, false, Instant::now()).1, Change::None, "it is still connected");
+        assert_eq!(peers.note(peer, None), Change::Left);
+
+        assert_eq!(peers.set_answering(peer, answering(3)), Change::Came);
+        assert_eq!(peers.ended(&Link { peer, id: StreamId(3) }, false, Instant::now()).1, Change::Left);
+    }
+}

@@ -142,6 +142,7 @@ impl Streams {
         let _ = self.arrived.send(Arrived { link, what: Err(end) }).await;
     }
 
+    /// libp2p-stream dials a peer that is not connected; the driver aborts this as soon as it hears that one has left.
     async fn open(&mut self, peer: PeerId) -> Result<Stream, End> {
         match timeout(self.limits.open_timeout, self.control.open_stream(peer, SYNC_PROTOCOL)).await {
             Ok(Ok(stream)) => Ok(stream),

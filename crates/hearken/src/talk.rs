@@ -89,6 +89,9 @@ impl Driver {
         if let Some(asking) = self.peers.asking(&link.peer).filter(|asking| asking.id == link.id) {
             asking.received(&frame, Instant::now());
         }
+        if let Frame::Refusal(refusal) = &frame {
+            tracing::debug!(peer = %link.peer, reason = ?refusal.reason, "a peer refuses a request");
+        }
         self.handle(Event::Frame { from: link.peer, frame });
     }
 
