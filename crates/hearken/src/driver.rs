@@ -3,18 +3,19 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use hearken_archive::Archive;
 use hearken_scheduler::{Action, Engine, Event, GossipId, Now};
 use hearken_tree::GroupId;
 use hearken_wire::RequestId;
+use libp2p::gossipsub::MessageId;
 use libp2p::{PeerId, Stream};
 use tokio::sync::{Semaphore, broadcast, mpsc, oneshot, watch};
 use tokio::task::{JoinError, JoinSet, spawn_blocking};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
 
 use crate::admit::Store;
-use crate::inbox::{Gossiped, Inbox};
+use crate::inbox::Inbox;
 use crate::peers::Peers;
+use crate::reader::{Reader, Readers};
 use crate::score::Scores;
 use crate::status::Notice;
 use crate::stream::{Arrived, Streams};
@@ -28,7 +29,8 @@ pub(crate) struct Parts {
     pub(crate) engine: Engine<PeerId>,
     /// What the engine's time counts from.
     pub(crate) start: Instant,
-    pub(crate) archive: Arc<dyn Archive>,
+    pub(crate) reader: Reader,
+    pub(crate) readers: Readers,
     pub(crate) store: Store,
     pub(crate) streams: Streams,
     pub(crate) inbox: Arc<Inbox>,
@@ -65,7 +67,8 @@ pub(crate) struct Driver {
     storing: JoinSet<Event<PeerId>>,
     /// Stops what is served.
     pub(crate) serving: BTreeMap<(PeerId, RequestId), oneshot::Sender<()>>,
-    pub(crate) unjudged: BTreeMap<GossipId, Gossiped>,
+    /// IHAVEs of which gossipsub waits for the engine's verdict: who forwarded them, and their names there.
+    pub(crate) unjudged: BTreeMap<GossipId, (PeerId, MessageId)>,
     pub(crate) gossip_ids: u64,
     pub(crate) stream_ids: u64,
     index_threads: Arc<Semaphore>,
@@ -112,7 +115,9 @@ impl Driver {
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => self.handle(Event::Wake),
                 _ = housekeeping.tick() => self.keep_house(),
             }
-            self.count_streams();
+            if self.peers.take_changed() {
+                self.count_streams();
+            }
         }
         self.finish().await;
     }
@@ -125,8 +130,11 @@ impl Driver {
         }
         self.peers = Peers::default();
         self.count_streams();
+        let Parts { reader, readers, store, .. } = self.parts;
+        drop(reader);
+        readers.done().await;
         // The last handle to the committer waits for its thread.
-        let _ = spawn_blocking(move || drop(self)).await;
+        let _ = spawn_blocking(move || drop(store)).await;
     }
 
     fn count_streams(&self) {
@@ -165,9 +173,9 @@ impl Driver {
             Action::Judge { id, verdict } => self.judge(id, verdict),
             Action::Send { to, frame } => self.send(to, frame),
             Action::Index { ticket, group, job } => {
-                let (archive, threads) = (self.parts.archive.clone(), self.index_threads.clone());
+                let (reader, threads) = (self.parts.reader.clone(), self.index_threads.clone());
                 self.working.spawn(async move {
-                    Event::Indexed { ticket, result: index::run(archive, threads, group, job).await }
+                    Event::Indexed { ticket, result: index::run(reader, threads, group, job).await }
                 });
             }
             Action::Admit { ticket, group, asked, messages } => {

@@ -4,7 +4,8 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use hearken_scheduler::{Event, GossipId, GossipVerdict};
 use hearken_wire::Ihave;
-use libp2p::gossipsub::MessageAcceptance;
+use libp2p::PeerId;
+use libp2p::gossipsub::{MessageAcceptance, MessageId};
 
 use crate::Command;
 use crate::driver::Driver;
@@ -29,13 +30,13 @@ impl Driver {
             Ok(ihave) => ihave,
             Err(error) => {
                 tracing::debug!(source = %gossiped.source, %error, "what came on a control topic is no IHAVE");
-                return self.report(gossiped, MessageAcceptance::Reject);
+                return self.verdict(gossiped.source, gossiped.id, MessageAcceptance::Reject);
             }
         };
         let (id, from) = (GossipId(self.gossip_ids), gossiped.source);
         self.gossip_ids += 1;
         if self.parts.validates {
-            self.unjudged.insert(id, gossiped);
+            self.unjudged.insert(id, (gossiped.source, gossiped.id));
             if self.unjudged.len() > UNJUDGED {
                 // Not judged for so long, gossipsub has forgotten it.
                 self.unjudged.pop_first();
@@ -45,19 +46,19 @@ impl Driver {
     }
 
     pub(crate) fn judge(&mut self, id: GossipId, verdict: GossipVerdict) {
-        let Some(gossiped) = self.unjudged.remove(&id) else { return };
+        let Some((source, id)) = self.unjudged.remove(&id) else { return };
         let acceptance = match verdict {
             GossipVerdict::Accept => MessageAcceptance::Accept,
             GossipVerdict::Ignore => MessageAcceptance::Ignore,
             GossipVerdict::Reject => MessageAcceptance::Reject,
         };
-        self.report(gossiped, acceptance);
+        self.verdict(source, id, acceptance);
     }
 
     /// A gossipsub that forwards at once must not be told: it would forward a second time.
-    fn report(&self, gossiped: Gossiped, acceptance: MessageAcceptance) {
+    fn verdict(&self, source: PeerId, id: MessageId, acceptance: MessageAcceptance) {
         if self.parts.validates {
-            self.command(Command::Report { id: gossiped.id, source: gossiped.source, acceptance });
+            self.command(Command::Report { id, source, acceptance });
         }
     }
 

@@ -6,7 +6,7 @@ use futures::StreamExt as _;
 use hearken_archive::{Archive, Committer, CommitterOptions, Filter};
 use hearken_scheduler::{Engine, GroupConfig, InvalidConfig, Now};
 use hearken_tree::GroupId;
-use hearken_wire::control_topic;
+use hearken_wire::{control_topic, limits::IHAVE_MAX};
 use libp2p::gossipsub;
 use libp2p::swarm::SwarmEvent;
 use libp2p::{PeerId, Stream, StreamProtocol};
@@ -20,7 +20,8 @@ use crate::admit::Store;
 use crate::budget::Budget;
 use crate::driver::{Driver, Intake, Parts};
 use crate::inbox::{Gossiped, Inbox};
-use crate::status::{Counters, Notice, Status};
+use crate::reader::Reader;
+use crate::status::{Counters, Notice, Report, Status};
 use crate::stream::{SYNC_PROTOCOL, Streams};
 use crate::{Clock, Command, Commands, Config};
 
@@ -97,7 +98,7 @@ impl From<AlreadyRegistered> for SpawnError {
 
 /// A handle to the background task. Clones are handles to the same task, which ends when the last one is dropped.
 ///
-/// No method but [`stop`](AntiEntropy::stop) waits for anything, so all of them may be called from the loop that polls the swarm.
+/// No method that is not `async` waits for anything, so all of these may be called from the loop that polls the swarm.
 #[derive(Clone)]
 pub struct AntiEntropy {
     inner: Arc<Inner>,
@@ -158,10 +159,12 @@ impl AntiEntropy {
             counters: counters.clone(),
             limits: config.limits,
         };
+        let (reader, readers) = Reader::new(archive);
         let driver = Driver::new(Parts {
             engine,
             start,
-            archive,
+            reader,
+            readers,
             store: Store::new(committer.clone()),
             streams,
             inbox: inbox.clone(),
@@ -216,7 +219,8 @@ impl AntiEntropy {
         let gossiped = Gossiped {
             source: *propagation_source,
             id: message_id.clone(),
-            data: Bytes::copy_from_slice(&message.data),
+            // What is longer is refused when it is decoded, so nothing past the limit need be kept.
+            data: Bytes::copy_from_slice(message.data.get(..=IHAVE_MAX).unwrap_or(&message.data)),
         };
         if !self.inner.inbox.gossip(gossiped) {
             self.inner.counters.dropped();
@@ -247,6 +251,11 @@ impl AntiEntropy {
     /// What was done so far.
     pub fn status(&self) -> Status {
         self.inner.counters.status()
+    }
+
+    /// How things stand with each group and peer; `None` once the task has ended, or while 64 others ask.
+    pub async fn report(&self) -> Option<Report> {
+        self.inner.inbox.report().await.ok()
     }
 
     /// What happens from now on. A listener that lags 256 notices behind loses the oldest; the [`Status`] counts them all.

@@ -6,10 +6,14 @@ use bytes::Bytes;
 use hearken_tree::GroupId;
 use libp2p::PeerId;
 use libp2p::gossipsub::MessageId;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
+
+use crate::status::Report;
 
 /// IHAVEs that wait for the driver at most; further ones are dropped, which gossipsub takes as "ignore".
-const GOSSIP_WAITING: usize = 256;
+const GOSSIP_WAITING: usize = 64;
+/// Reports that are asked for at a time at most.
+const REPORTS_WAITING: usize = 64;
 
 /// What the host has told and the driver has not yet taken.
 ///
@@ -49,6 +53,8 @@ pub(crate) struct News {
     pub(crate) live: BTreeSet<GroupId>,
     /// Groups that somebody wants synchronised now.
     pub(crate) sync: BTreeSet<GroupId>,
+    /// Who wants to know how things stand.
+    pub(crate) reports: Vec<oneshot::Sender<Report>>,
 }
 
 /// A message on a control topic.
@@ -115,6 +121,17 @@ impl Inbox {
 
     pub(crate) fn sync_now(&self, group: GroupId) {
         self.tell(|told| told.news.sync.insert(group));
+    }
+
+    /// Asks how things stand; the receiver fails if too many ask at once, or the driver has ended.
+    pub(crate) fn report(&self) -> oneshot::Receiver<Report> {
+        let (asker, report) = oneshot::channel();
+        self.tell(|told| {
+            if told.news.reports.len() < REPORTS_WAITING {
+                told.news.reports.push(asker);
+            }
+        });
+        report
     }
 
     /// Waits until something is new, and takes it. Loses nothing when dropped.

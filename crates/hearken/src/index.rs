@@ -4,22 +4,23 @@ use hearken_archive::{Archive, ReadError};
 use hearken_scheduler::{IndexFailed, Job, JobResult, View};
 use hearken_tree::{GroupId, Key, PageError, PageId};
 use tokio::sync::Semaphore;
-use tokio::task::spawn_blocking;
+
+use crate::reader::Reader;
 
 /// Runs a job on the group's index as it stands once a thread is free for it.
 pub(crate) async fn run(
-    archive: Arc<dyn Archive>,
+    reader: Reader,
     threads: Arc<Semaphore>,
     group: GroupId,
     job: Job,
 ) -> Result<JobResult, IndexFailed> {
     // Never closed; if it were, only the bound would be gone.
     let _thread = threads.acquire_owned().await;
-    let work = move || {
+    let work = move |archive: &dyn Archive| {
         let view = archive.view(&group).map_err(unreadable)?;
         job.run(&View { kept: view.kept, held: view.held })
     };
-    spawn_blocking(work).await.unwrap_or_else(|panic| Err(failed(panic)))
+    reader.run(work).await.unwrap_or_else(|panic| Err(failed(panic)))
 }
 
 /// What the engine is told of an archive that fails beside its index.

@@ -75,7 +75,7 @@
 //! | `driver` | the task: carries events to the engine and does what it wants done |
 //! | `gossip`, `talk` | the driver's two sides: IHAVEs, and neighbours with their streams |
 //! | `peers`, `stream`, `budget` | which streams there are, one stream, memory for what comes over it |
-//! | `index`, `admit`, `serve` | work on the archive |
+//! | `reader`, `index`, `serve`, `admit` | work on the archive |
 //! | `score` | offences as gossipsub application score |
 #![forbid(unsafe_code)]
 
@@ -90,6 +90,7 @@ mod handle;
 mod inbox;
 mod index;
 mod peers;
+mod reader;
 mod score;
 mod serve;
 mod status;
@@ -100,7 +101,7 @@ pub use clock::{Clock, SystemClock};
 pub use command::{Command, Commands};
 pub use config::{Config, Limits};
 pub use handle::{AntiEntropy, Host, SpawnError};
-pub use status::{Notice, Status, Traffic};
+pub use status::{Notice, Report, Status, Traffic};
 
 pub use hearken_archive as archive;
 pub use hearken_scheduler as scheduler;

@@ -19,11 +19,13 @@ const GARBAGE_PAUSE: Duration = Duration::from_secs(30);
 #[derive(Default)]
 pub(crate) struct Peers {
     peers: BTreeMap<PeerId, Peer>,
+    /// Whether peers or streams came or went.
+    changed: bool,
 }
 
 /// One peer.
 #[derive(Default)]
-pub(crate) struct Peer {
+struct Peer {
     /// Which of the host's connects this is; `None` if only a stream is known.
     connect: Option<u64>,
     asking: Option<Asking>,
@@ -90,6 +92,11 @@ impl Peers {
         self.peers.values().map(streams).sum()
     }
 
+    /// Whether peers or streams came or went since this was last asked.
+    pub(crate) fn take_changed(&mut self) -> bool {
+        std::mem::take(&mut self.changed)
+    }
+
     /// How many peers have a stream open to here.
     pub(crate) fn inbound(&self) -> usize {
         self.peers.values().filter(|peer| peer.answering.is_some()).count()
@@ -97,6 +104,7 @@ impl Peers {
 
     /// Takes note of what the host says of a peer: which connect it is, or that it is gone.
     pub(crate) fn note(&mut self, id: PeerId, connect: Option<u64>) -> Change {
+        self.changed = true;
         let Some(connect) = connect else {
             return if self.peers.remove(&id).is_some() { Change::Left } else { Change::None };
         };
@@ -127,6 +135,7 @@ impl Peers {
     /// Takes note of a stream to a peer that is here, in place of one that has ended. Returns the requests on that one that will
     /// not be answered.
     pub(crate) fn set_asking(&mut self, id: &PeerId, asking: Asking) -> BTreeSet<RequestId> {
+        self.changed = true;
         let Some(peer) = self.peers.get_mut(id) else { return BTreeSet::new() };
         let before = peer.asking.replace(asking);
         before.map(|mut before| std::mem::take(&mut before.open)).unwrap_or_default()
@@ -144,6 +153,7 @@ impl Peers {
 
     /// Takes note of a stream from the peer, in place of an older one, which its opener has given up.
     pub(crate) fn set_answering(&mut self, id: PeerId, answering: Answering) -> Change {
+        self.changed = true;
         let known = self.peers.contains_key(&id);
         self.peers.entry(id).or_default().answering = Some(answering);
         if known { Change::None } else { Change::Came }
@@ -151,6 +161,7 @@ impl Peers {
 
     /// Drops the stream from the peer: it does not take its answers.
     pub(crate) fn drop_answering(&mut self, id: &PeerId) -> Change {
+        self.changed = true;
         if let Some(peer) = self.peers.get_mut(id) {
             peer.answering = None;
         }
@@ -167,6 +178,7 @@ impl Peers {
 
     /// Takes note that a stream ended. Returns the requests on it that will not be answered, and what that means for the peer.
     pub(crate) fn ended(&mut self, link: &Link, garbage: bool, now: Instant) -> (BTreeSet<RequestId>, Change) {
+        self.changed = true;
         let mut unanswered = BTreeSet::new();
         if let Some(peer) = self.peers.get_mut(&link.peer) {
             if peer.asking.as_ref().is_some_and(|asking| asking.id == link.id)
@@ -186,6 +198,7 @@ impl Peers {
 
     /// Closes streams on which nothing was asked for `idle`.
     pub(crate) fn close_idle(&mut self, idle: Duration, now: Instant) {
+        self.changed = true;
         for peer in self.peers.values_mut() {
             peer.asking.take_if(|asking| asking.open.is_empty() && now.saturating_duration_since(asking.used) >= idle);
         }

@@ -8,7 +8,8 @@ use hearken_tree::{GroupId, Key, KeyRange};
 use hearken_wire::limits::MESSAGE_MAX;
 use hearken_wire::{Frame, MessageBatch, Refusal, RefusalReason, RequestId};
 use tokio::sync::{Semaphore, mpsc, oneshot};
-use tokio::task::spawn_blocking;
+
+use crate::reader::Reader;
 
 /// Messages that are read at a time at most, however small.
 const PAGE_MESSAGES: usize = 1024;
@@ -17,7 +18,7 @@ const FIRST_GUESS: usize = 8 << 10;
 
 /// The request of a neighbour that is being served.
 pub(crate) struct Serve {
-    pub(crate) archive: Arc<dyn Archive>,
+    pub(crate) reader: Reader,
     /// How many may be served at a time.
     pub(crate) slots: Arc<Semaphore>,
     pub(crate) request: RequestId,
@@ -147,8 +148,7 @@ impl Serve {
         &self,
         read: impl FnOnce(&dyn Archive) -> Result<T, ReadError> + Send + 'static,
     ) -> Result<T, Halt> {
-        let archive = self.archive.clone();
-        match spawn_blocking(move || read(&*archive)).await {
+        match self.reader.run(read).await {
             Ok(result) => Ok(result?),
             Err(panic) => Err(Halt::Failed(panic.to_string())),
         }

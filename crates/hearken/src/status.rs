@@ -1,6 +1,6 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use hearken_scheduler::{Admitted, Offence};
+use hearken_scheduler::{Admitted, GroupStatus, Offence, PeerStatus};
 use hearken_tree::GroupId;
 use hearken_wire::Frame;
 use libp2p::PeerId;
@@ -68,6 +68,15 @@ pub struct Status {
     /// IHAVEs, reports and scores that were dropped because the host did not take its [`Commands`](crate::Commands), and
     /// IHAVEs from others that came too fast.
     pub dropped: u64,
+}
+
+/// How things stand, in the engine's eyes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// Each group.
+    pub groups: Vec<GroupStatus>,
+    /// Each peer that is connected or has something on record.
+    pub peers: Vec<PeerStatus<PeerId>>,
 }
 
 /// Bytes sent, by kind: encoded frames with their length prefix. What a gossipsub forwards belongs to the host.

@@ -14,7 +14,7 @@ use crate::driver::Driver;
 use crate::inbox::News;
 use crate::peers::{Answering, Asking, Change};
 use crate::serve::Serve;
-use crate::status::Notice;
+use crate::status::{Notice, Report};
 use crate::stream::{Arrived, End, Link, Outgoing, StreamId};
 
 impl Driver {
@@ -35,6 +35,10 @@ impl Driver {
         }
         for group in news.sync {
             self.handle(Event::SyncNow(group));
+        }
+        for asker in news.reports {
+            // Who asked may have gone.
+            let _ = asker.send(self.report());
         }
     }
 
@@ -168,7 +172,7 @@ impl Driver {
             return self.events.push_back(Event::Served { to, request, outcome });
         };
         let serve = Serve {
-            archive: self.parts.archive.clone(),
+            reader: self.parts.reader.clone(),
             slots: self.serve_slots.clone(),
             request,
             group,
@@ -186,6 +190,11 @@ impl Driver {
             }
             Event::Served { to, request, outcome }
         });
+    }
+
+    fn report(&self) -> Report {
+        let engine = &self.parts.engine;
+        Report { groups: engine.group_status().collect(), peers: engine.peer_status().collect() }
     }
 
     fn next_link(&mut self, peer: PeerId) -> Link {

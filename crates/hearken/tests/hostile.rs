@@ -6,7 +6,7 @@ mod common;
 use std::time::Duration;
 
 use common::stranger::{Stranger, closed, read_frame, write, write_frame};
-use common::{Gossip, NOW, Node, archive, config, group, messages, until};
+use common::{Gossip, NOW, Node, PATIENCE, archive, config, group, messages, until};
 use hearken::scheduler::Offence;
 use hearken::{KeyRange, Notice};
 use hearken_wire::{Ask, Frame, FrameReader, RangeWant, RequestId, Salt, Verdict, Want, Window};
@@ -40,7 +40,7 @@ async fn offence_of(node: &Node, stranger: &Stranger, bytes: &[u8]) -> Offence {
     write(&mut stream, bytes).await;
     closed(&mut stream).await;
     loop {
-        let notice = timeout(Duration::from_secs(30), notices.recv()).await.unwrap().unwrap();
+        let notice = timeout(PATIENCE, notices.recv()).await.unwrap().unwrap();
         if let Notice::Offended { peer, offence } = notice
             && peer == stranger.peer
         {
@@ -168,10 +168,10 @@ async fn who_answers_with_garbage_is_not_trusted() {
     let mut notices = node.hearken.notices();
     let (stranger, mut streams) = Stranger::accepting(&node).await;
     node.hearken.sync_now(group());
-    let mut stream = timeout(Duration::from_secs(30), streams.recv()).await.unwrap().unwrap();
+    let mut stream = timeout(PATIENCE, streams.recv()).await.unwrap().unwrap();
     write(&mut stream, &[3, 0xff, 0xff, 0xff]).await;
     loop {
-        let notice = timeout(Duration::from_secs(30), notices.recv()).await.unwrap().unwrap();
+        let notice = timeout(PATIENCE, notices.recv()).await.unwrap().unwrap();
         if notice == (Notice::Offended { peer: stranger.peer, offence: Offence::Garbage }) {
             break;
         }
@@ -185,7 +185,7 @@ async fn who_does_not_speak_the_protocol_is_left_alone() {
     let mut notices = node.hearken.notices();
     let stranger = Stranger::of(&node).await;
     node.hearken.sync_now(group());
-    let notice = timeout(Duration::from_secs(30), notices.recv()).await.unwrap().unwrap();
+    let notice = timeout(PATIENCE, notices.recv()).await.unwrap().unwrap();
     assert_eq!(notice, Notice::Unsupported(stranger.peer));
     still_repairs(node).await;
 }
@@ -216,4 +216,55 @@ async fn a_connection_lost_on_the_way_costs_nothing_but_time() {
     until("the rest has come", || b.count() == 5000).await;
     a.stop().await;
     b.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_that_was_dropped_unheard_is_opened_again() {
+    let node = Node::start(archive(&[])).await;
+    let (_stranger, mut streams) = Stranger::accepting(&node).await;
+    node.hearken.sync_now(group());
+    drop(timeout(PATIENCE, streams.recv()).await.unwrap().unwrap());
+    // The request comes once more on the next one.
+    let mut stream = timeout(PATIENCE, streams.recv()).await.unwrap().unwrap();
+    assert!(matches!(read_frame(&mut stream, &mut FrameReader::default()).await, Some(Frame::Want(_))));
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn streams_of_others_are_limited() {
+    let mut config = config();
+    config.limits.inbound_streams = 1;
+    let node = Node::start_with(archive(&messages(10, 100)), config, Gossip::default()).await;
+    let (first, second) = (Stranger::of(&node).await, Stranger::of(&node).await);
+    let mut taken = first.open(&node).await;
+    write_frame(&mut taken, &want(1)).await;
+    assert!(read_frame(&mut taken, &mut FrameReader::default()).await.is_some());
+    closed(&mut second.open(&node).await).await;
+    drop(first);
+    until("there is room again", || node.status().streams == 0).await;
+    let mut taken = second.open(&node).await;
+    write_frame(&mut taken, &want(1)).await;
+    assert!(read_frame(&mut taken, &mut FrameReader::default()).await.is_some());
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_identify_says_spares_a_negotiation() {
+    let mut quiet = config();
+    quiet.engine.sync_on_boot = false;
+    quiet.engine.sync_on_reconnect = false;
+    quiet.engine.probe = false;
+    let node = Node::start_with(archive(&[]), quiet, Gossip::default()).await;
+    let (stranger, mut streams) = Stranger::accepting(&node).await;
+    let mut notices = node.hearken.notices();
+    until("it is connected", || node.status().peers == 1).await;
+    node.hearken.on_protocols(stranger.peer, &[libp2p::StreamProtocol::new("/other/1")]);
+    let notice = timeout(PATIENCE, notices.recv()).await.unwrap().unwrap();
+    assert_eq!(notice, Notice::Unsupported(stranger.peer));
+    node.hearken.sync_now(group());
+    // The report is made after the probe would have been.
+    let report = node.hearken.report().await.unwrap();
+    assert_eq!((report.groups.len(), report.peers.len()), (1, 1));
+    assert!(streams.try_recv().is_err() && node.status().exchanges == 0);
+    node.stop().await;
 }

@@ -5,7 +5,7 @@ mod common;
 
 use std::sync::Arc;
 
-use common::{Gossip, Node, archive, config, connect_all, messages, until};
+use common::{Gossip, Node, archive, config, connect_all, durable, group, messages, until};
 use hearken::archive::{Header, Validator};
 use hearken::{Config, Status, scheduler};
 
@@ -40,6 +40,41 @@ async fn an_empty_node_gets_everything() {
     until("the empty one holds everything", || b.count() == 3000).await;
     a.stop().await;
     b.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn both_dial_and_both_ask_at_once() {
+    let all = messages(1000, 100);
+    for round in 0..5 {
+        let a = Node::start(archive(&holes(&all, round % 2, 2))).await;
+        let b = Node::start(archive(&holes(&all, (round + 1) % 2, 2))).await;
+        tokio::join!(a.dial(&b), b.dial(&a));
+        a.hearken.sync_now(group());
+        b.hearken.sync_now(group());
+        until("both hold everything", || a.count() == 1000 && b.count() == 1000).await;
+        tokio::join!(a.stop(), b.stop());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_was_stopped_goes_on() {
+    let all = messages(5000, 1000);
+    let (folder, full) = (tempfile::tempdir().unwrap(), Node::start(archive(&all)).await);
+    let path = folder.path().join("archive");
+    let node = Node::start(durable(&path)).await;
+    node.dial(&full).await;
+    until("the repair has begun", || node.count() > 0).await;
+    let hearken = node.hearken.clone();
+    node.stop().await;
+    // Nobody else holds the file: it can be opened at once, and what was counted as repaired is in it.
+    let repaired = hearken.status().repaired;
+    drop(hearken);
+    let node = Node::start(durable(&path)).await;
+    assert_eq!(node.count(), repaired);
+    node.dial(&full).await;
+    until("the rest has come", || node.count() == 5000).await;
+    node.stop().await;
+    full.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -5,12 +5,14 @@
 pub mod stranger;
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt as _;
 use hearken::archive::{
-    Archive, ArchiveOptions, Candidate, Filter, FormatError, Header, Limits, Memory, MessageFormat, Origin, Validator,
+    Archive, ArchiveOptions, Candidate, Embedded, EmbeddedOptions, Filter, FormatError, Header, Limits, Memory,
+    MessageFormat, Origin, Validator,
 };
 use hearken::{AntiEntropy, Config, GroupId, Host, Id, Key, KeyRange, Status};
 use libp2p::gossipsub::{self, IdentTopic, MessageAcceptance, MessageAuthenticity, MessageId, ValidationMode};
@@ -26,7 +28,7 @@ pub const NOW: u64 = 1_700_000_000_000_000_000;
 const SECOND: u64 = 1_000_000_000;
 
 /// How long a condition may take to come true.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Eight bytes of timestamp, then the payload; the id is the hash of both.
 pub struct Plain;
@@ -68,13 +70,22 @@ pub fn archive(bodies: &[Vec<u8>]) -> Arc<dyn Archive> {
 }
 
 pub fn archive_with(bodies: &[Vec<u8>], validator: Option<Arc<dyn Validator>>) -> Arc<dyn Archive> {
-    let mut options = ArchiveOptions::new(vec![filter()], Arc::new(Plain));
-    options.limits = Limits { max_age: None, ..options.limits };
-    options.validator = validator;
-    let archive = Memory::new(options);
+    let archive = Memory::new(options(validator));
     let candidate = |body: &Vec<u8>| Candidate { body: body.clone().into(), origin: Origin::Topic(TOPIC.to_owned()) };
     archive.admit(&bodies.iter().map(candidate).collect::<Vec<_>>(), NOW).unwrap();
     Arc::new(archive)
+}
+
+/// A durable archive in a file.
+pub fn durable(path: &Path) -> Arc<dyn Archive> {
+    Arc::new(Embedded::open(EmbeddedOptions::new(path, options(None))).unwrap())
+}
+
+fn options(validator: Option<Arc<dyn Validator>>) -> ArchiveOptions {
+    let mut options = ArchiveOptions::new(vec![filter()], Arc::new(Plain));
+    options.limits = Limits { max_age: None, ..options.limits };
+    options.validator = validator;
+    options
 }
 
 /// Everything often, so that tests do not wait.
@@ -85,6 +96,7 @@ pub fn config() -> Config {
     config.engine.settle_delay = Duration::from_secs(1);
     config.engine.horizon_grid = Duration::from_secs(1);
     config.engine.network_size = 10;
+    config.engine.limits.request_timeout = Duration::from_secs(2);
     config
 }
 
