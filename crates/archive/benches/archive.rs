@@ -1,7 +1,8 @@
 //! What admitting costs: `cargo bench -p hearken-archive --bench archive [-- MESSAGES]`, one table.
 //!
 //! Messages of about 130 bytes, in the order of their timestamps and at random times, in durable batches of 10,000 and one by one.
-//! The environment variable `ONLY` picks the rows that begin with it.
+//! The environment variable `ONLY` picks the rows that begin with it; `large` loads
+//! any number of messages and shows the memory it takes.
 #![allow(clippy::unwrap_used, clippy::cast_precision_loss, missing_docs)]
 #[path = "../tests/common/mod.rs"]
 mod common;
@@ -56,6 +57,64 @@ impl StorageBackend for Counting {
     }
 }
 
+/// Loads messages that are made as they go, and says how much memory it takes.
+fn large(count: usize) {
+    let folder = tempfile::tempdir_in(".").unwrap();
+    let path = folder.path().join("archive.redb");
+    let options = EmbeddedOptions::new(&path, ArchiveOptions::new(vec![filter(&[])], Arc::new(common::TestFormat)));
+    let archive = Embedded::open(options.clone()).unwrap();
+    let (start, cpu_start) = (Instant::now(), cpu());
+    let mut made = Duration::ZERO;
+    for batch in 0..count / 10_000 {
+        let making = cpu();
+        let messages = messages(10_000, batch as u64 * 10_000);
+        made += cpu() - making;
+        load(&archive, &messages, 10_000);
+        if (batch + 1) % (count / 100_000).max(1) == 0 {
+            let cpu = (cpu() - cpu_start - made).as_secs_f64();
+            let done = (batch + 1) * 10_000;
+            println!(
+                "large: {done} messages, {:.1} s, cpu {cpu:.1} s, {:.0} messages/s of cpu, file {} MB, {}",
+                start.elapsed().as_secs_f64(),
+                done as f64 / cpu,
+                std::fs::metadata(&path).unwrap().len() / 1_000_000,
+                peak_memory(),
+            );
+        }
+    }
+    drop(archive);
+    let start = Instant::now();
+    let archive = Embedded::open(options).unwrap();
+    let root = archive.view(&filter(&[]).group()).unwrap().kept.root().unwrap();
+    println!("large: opened {} messages in {:.1?}, {}", root.count, start.elapsed(), peak_memory());
+
+    let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(7);
+    let mut late = |most: usize, range: std::ops::Range<u64>| -> Vec<Bytes> {
+        (0..most).map(|_| messages(1, rng.random_range(range.clone()) + (1 << 40)).remove(0)).collect()
+    };
+    let all = 0..count as u64;
+    let hour = all.end / 2..all.end / 2 + 36_000;
+    for (name, messages) in [("100 within an hour", late(100, hour)), ("10,000 anywhere", late(10_000, all))] {
+        let (start, cpu_start) = (Instant::now(), cpu());
+        load(&archive, &messages, messages.len());
+        let root = archive.view(&filter(&[]).group()).unwrap().kept.root().unwrap();
+        let took = cpu() - cpu_start;
+        println!(
+            "large: {name}: {:.1?} with a fresh root, cpu {took:.1?}, {} messages, {}",
+            start.elapsed(),
+            root.count,
+            peak_memory()
+        );
+    }
+}
+
+/// The most memory the process ever took. Linux only.
+fn peak_memory() -> String {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let peak = status.lines().find(|line| line.starts_with("VmHWM")).unwrap_or("VmHWM: unknown");
+    peak.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 struct Run {
     name: &'static str,
     messages: usize,
@@ -69,10 +128,13 @@ struct Run {
 
 fn main() {
     let count: usize = std::env::args().skip(1).find_map(|arg| arg.parse().ok()).unwrap_or(198_449);
-    let sorted = messages(count);
+    let only = std::env::var("ONLY").ok();
+    if only.as_deref() == Some("large") {
+        return large(count);
+    }
+    let sorted = messages(count, 0);
     let mut shuffled = sorted.clone();
     shuffled.shuffle(&mut rand_chacha::ChaCha8Rng::seed_from_u64(2));
-    let only = std::env::var("ONLY").ok();
     let few = sorted[..sorted.len().min(500)].to_vec();
 
     if only.is_none() {
@@ -124,13 +186,14 @@ fn in_memory(messages: &[Bytes]) {
 }
 
 /// Bodies of 80 to 180 bytes, 100 ms apart.
-fn messages(count: usize) -> Vec<Bytes> {
-    let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
-    (0..count as u64)
+fn messages(count: usize, first: u64) -> Vec<Bytes> {
+    let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(first);
+    (first..first + count as u64)
         .map(|n| {
             let mut payload = vec![0; rng.random_range(40..140)];
             rng.fill(payload.as_mut_slice());
-            body(NOW - 1_000_000 * SECOND + n * SECOND / 10, "/toy-chat/2/huilong/proto", &payload)
+            // Bit 40 makes other messages of the same time.
+            body(NOW - 10_000_000 * SECOND + (n & ((1 << 40) - 1)) * SECOND / 10, "/toy-chat/2/huilong/proto", &payload)
         })
         .collect()
 }

@@ -110,7 +110,7 @@ pub enum AdmitError {
         found: String,
     },
     /// The index failed.
-    #[error("indexing a batch of messages failed, nothing of it was stored: {0}")]
+    #[error("indexing a batch of messages failed, nothing of it was stored: {0}. The index is rebuilt: try again")]
     Index(#[from] PageError),
 }
 

@@ -51,7 +51,8 @@
 //! | `predicate` | the one admission predicate |
 //! | `ledger` | what admitting, deleting and retaining do to tables, for every backend |
 //! | `index` | the trees of a group |
-//! | `memory`, `embedded` | the backends |
+//! | `memory` | the backend in memory |
+//! | `embedded` | the backend in a file: `schema` its tables, `open` and `check` what they say, `store` the database, `tables` a write transaction, `version` and `index` the trees' pages, `rows` scans |
 //! | `committer` | grouped commits |
 #![forbid(unsafe_code)]
 
@@ -70,7 +71,7 @@ mod predicate;
 pub use admission::{Admission, Candidate, Limits, Origin, RefusalReason, Validator};
 pub use archive::{AdmitError, Archive, PageLimit, ReadError, StoredMessage, View};
 pub use committer::{Committed, Committer, CommitterOptions, Done, Rejected, RejectedReason};
-pub use embedded::{CheckReport, Embedded, EmbeddedOptions, GroupReport, OpenError};
+pub use embedded::{ArchiveStats, CheckReport, Embedded, EmbeddedOptions, GroupReport, OpenError};
 pub use filter::Filter;
 pub use format::{FormatError, Header, MessageFormat};
 pub use memory::Memory;

@@ -12,7 +12,7 @@ use common::{
     model::{Model, filters, model_options, op},
     nth, options,
 };
-use hearken_archive::{Archive, CheckReport, Embedded, EmbeddedOptions, OpenError, PageLimit, ReadError};
+use hearken_archive::{AdmitError, Archive, CheckReport, Embedded, EmbeddedOptions, OpenError, PageLimit, ReadError};
 use hearken_tree::{Key, KeyRange};
 use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition};
 
@@ -312,4 +312,26 @@ fn check_repairs() {
     model.messages.remove(&changed);
     model.messages.remove(&gone);
     model.verify(&sample.open().unwrap());
+}
+
+/// Damage that cannot be mended page by page costs one failed batch: the index is rebuilt, and the next one goes in.
+#[test]
+fn writing_rebuilds_a_damaged_index() {
+    let sample = Sample::new();
+    tamper(&sample, |txn| txn.open_table(PAGES).unwrap().retain(|key, _| key[16] == 0).unwrap());
+    let archive = sample.open().unwrap();
+    let Sample { folder: _folder, mut model } = sample;
+    let mut failed = 0;
+    for n in 60..70 {
+        let op = op(3, n);
+        let answers = Model::run(&archive, &op).or_else(|error| {
+            assert!(matches!(error, AdmitError::Index(_)), "{error}");
+            failed += 1;
+            Model::run(&archive, &op)
+        });
+        assert_eq!(answers.unwrap(), model.apply(&op));
+    }
+    assert!(failed <= 1, "{failed}");
+    model.verify(&archive);
+    assert!(archive.check(true).unwrap().is_sound());
 }

@@ -1,5 +1,5 @@
 //! Checking an archive against itself, and repairing it.
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
 use hearken_tree::{Key, KeyRange, Snapshot, Tree};
 use redb::ReadableTable;
@@ -14,7 +14,7 @@ use super::{
     tables::write_totals,
     version::Context,
 };
-use crate::{AdmitError, Filter};
+use crate::{AdmitError, Filter, View};
 
 /// What [`Embedded::check`] found, and repaired.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -78,56 +78,46 @@ impl Embedded {
     /// Compares the index of every group with the stored messages, key by key, and repairs what is wrong. `deep`: recomputes every
     /// digest, every message's id and the table of ids as well. Writers wait meanwhile; takes 40 bytes of memory a message.
     pub fn check(&self, deep: bool) -> Result<CheckReport, AdmitError> {
-        let mut writer = self.writer();
-        catch(|| self.check_and_repair(&mut writer, deep))
-            .unwrap_or_else(|found| Err(storage(redb::Error::Corrupted(found))))
-            .map_err(|error| located(error, self.store.path()))
+        self.check_locked(&mut self.writer(), deep)
+    }
+
+    pub(super) fn check_locked(&self, writer: &mut Writer, deep: bool) -> Result<CheckReport, AdmitError> {
+        let checked = catch(|| self.check_and_repair(writer, deep))
+            .unwrap_or_else(|found| Err(storage(redb::Error::Corrupted(found))));
+        checked.map_err(|error| {
+            // Halfway through a repair, perhaps. If this fails too, the next one to write tries again.
+            let _ = self.recover(writer);
+            located(error, self.store.path())
+        })
     }
 
     fn check_and_repair(&self, writer: &mut Writer, deep: bool) -> Result<CheckReport, AdmitError> {
         let truth = Truth::read(&self.store, &self.context, deep)?;
+        // Read anew from the file: what is in memory may be sound where the file is not.
+        let stored = open::reload(&self.store, &self.context, self.cache_size).map_err(storage)?;
+        let counts = (stored.totals.messages, stored.totals.bytes);
         let mut report = CheckReport {
             messages: truth.messages,
             damaged: truth.damaged.iter().map(|(key, _)| *key).collect(),
             lost_ids: truth.lost_ids.len() as u64,
-            wrong_counts: (truth.messages, truth.bytes) != (writer.totals.messages, writer.totals.bytes)
-                && truth.damaged.is_empty(),
+            wrong_counts: truth.damaged.is_empty() && counts != (truth.messages, truth.bytes),
             groups: Vec::new(),
         };
-        for (place, keys) in truth.keys.iter().enumerate() {
-            report.groups.push(self.check_group(writer, place, keys, deep)?);
+        let filters = self.context.predicate.filters().iter();
+        for (((group, filter), index), keys) in filters.zip(&stored.indexes).zip(&truth.keys) {
+            let refused = refused_keys(&self.store, group).map_err(storage)?;
+            let mut found = GroupReport::compare(filter, &index.view(), keys, &refused, deep);
+            if stored.totals.refused.get(report.groups.len()) != Some(&(refused.len() as u64)) {
+                found.faults.push("the count of refused keys was wrong".to_owned());
+            }
+            found.rebuilt_pages = self.context.healed_in(group);
+            report.groups.push(found);
         }
-        let places: Vec<usize> =
-            report.groups.iter().enumerate().filter(|(_, group)| !group.is_sound()).map(|(place, _)| place).collect();
+        let unsound = report.groups.iter().enumerate().filter(|(_, group)| !group.is_sound());
+        let places: Vec<usize> = unsound.map(|(place, _)| place).collect();
         if !report.is_sound() {
             self.repair(writer, &truth, &places)?;
         }
-        Ok(report)
-    }
-
-    fn check_group(&self, writer: &Writer, place: usize, keys: &[Key], deep: bool) -> Result<GroupReport, AdmitError> {
-        let Some((group, filter)) = self.context.predicate.filters().get(place) else { unreachable!("one a group") };
-        let view = writer.indexes.get(place).map(index::GroupTrees::view);
-        let Some(view) = view else { unreachable!("one index a group") };
-        let refused = refused_keys(&self.store, group).map_err(storage)?;
-        let mut report = GroupReport {
-            filter: filter.clone(),
-            kept: view.kept.len(),
-            missing: 0,
-            surplus: 0,
-            rebuilt_pages: 0,
-            faults: Vec::new(),
-        };
-        let held: BTreeSet<Key> = refused.iter().copied().collect();
-        let mut both: Vec<Key> = keys.iter().copied().chain(held).collect();
-        both.sort_unstable();
-        both.dedup();
-        report.compare("kept", &view.kept, keys, deep);
-        report.compare("held", &view.held, &both, deep);
-        if writer.totals.refused.get(place).is_none_or(|count| *count != refused.len() as u64) {
-            report.faults.push("the count of refused keys was wrong".to_owned());
-        }
-        report.rebuilt_pages = self.context.healed_in(group);
         Ok(report)
     }
 
@@ -156,8 +146,25 @@ impl Embedded {
 }
 
 impl GroupReport {
+    fn compare(filter: &Filter, view: &View, kept: &[Key], refused: &[Key], deep: bool) -> GroupReport {
+        let mut report = GroupReport {
+            filter: filter.clone(),
+            kept: view.kept.len(),
+            missing: 0,
+            surplus: 0,
+            rebuilt_pages: 0,
+            faults: Vec::new(),
+        };
+        report.compare_one("kept", &view.kept, kept, deep);
+        let mut held = [kept, refused].concat();
+        held.sort_unstable();
+        held.dedup();
+        report.compare_one("held", &view.held, &held, deep);
+        report
+    }
+
     /// Compares an index with what it should hold.
-    fn compare(&mut self, name: &str, snapshot: &Snapshot, keys: &[Key], deep: bool) {
+    fn compare_one(&mut self, name: &str, snapshot: &Snapshot, keys: &[Key], deep: bool) {
         let mut expected = keys.iter().copied().peekable();
         for key in snapshot.keys(&KeyRange::ALL) {
             let key = match key {

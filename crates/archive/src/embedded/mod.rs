@@ -99,8 +99,19 @@ struct Writer {
 /// What readers see: the state after the last commit.
 struct Published {
     views: Vec<View>,
-    sequence: u64,
+    stats: ArchiveStats,
     floor: u64,
+}
+
+/// How much an archive stores, as of its last commit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ArchiveStats {
+    /// Messages.
+    pub messages: u64,
+    /// Bytes of their bodies.
+    pub bytes: u64,
+    /// The last admission sequence given.
+    pub sequence: u64,
 }
 
 impl Embedded {
@@ -139,6 +150,11 @@ impl Embedded {
         Ok(Embedded { store, context, cache_size, at_once: at_once.max(1), max_bytes, max_refused, writer, published })
     }
 
+    /// How much is stored.
+    pub fn stats(&self) -> ArchiveStats {
+        self.published().stats
+    }
+
     /// Runs one write transaction: tables, counters and index pages, one durable commit. Nothing of it is seen before, and nothing
     /// stays of it if it fails.
     fn write<R>(
@@ -160,14 +176,23 @@ impl Embedded {
             }
             Ok((result, None)) => Ok(result),
             Err(error) => {
-                match &error {
-                    // If this fails too, the next one to write tries again; readers keep what they have.
-                    AdmitError::Storage(_) => drop(self.recover(&mut writer)),
-                    // The database is sound: only what was changed in memory has to go.
-                    _ => writer.discard(),
-                }
+                self.after_failure(&mut writer, &error);
                 Err(error::located(error, self.store.path()))
             }
+        }
+    }
+
+    /// Makes the writer sound again. If that fails too, the next one to write tries again; readers keep what they have.
+    fn after_failure(&self, writer: &mut Writer, error: &AdmitError) {
+        match error {
+            AdmitError::Storage(_) => drop(self.recover(writer)),
+            AdmitError::Index(damage) => {
+                tracing::error!(%damage, "the index is damaged beyond single pages: rebuilding it from the messages");
+                writer.discard();
+                drop(self.check_locked(writer, false));
+            }
+            // The database is sound: only what was changed in memory has to go.
+            _ => writer.discard(),
         }
     }
 
@@ -284,8 +309,9 @@ impl Writer {
     }
 
     fn publish(&self) -> Published {
-        let Totals { sequence, floor, .. } = self.totals;
-        Published { views: self.indexes.iter().map(GroupTrees::view).collect(), sequence, floor }
+        let Totals { sequence, messages, bytes, floor, .. } = self.totals;
+        let stats = ArchiveStats { messages, bytes, sequence };
+        Published { views: self.indexes.iter().map(GroupTrees::view).collect(), stats, floor }
     }
 }
 
@@ -326,7 +352,7 @@ impl Archive for Embedded {
             let txn = self.store.read().map_err(unreadable)?;
             let (ids, messages) =
                 (txn.open_table(IDS).map_err(unreadable)?, txn.open_table(MESSAGES).map_err(unreadable)?);
-            for part in (0..=part(self.published().sequence)).rev() {
+            for part in (0..=part(self.stats().sequence)).rev() {
                 if let Some(timestamp) = ids.get(&id_key(part, id)).map_err(unreadable)? {
                     let key = Key::new(timestamp.value(), *id);
                     return Ok(messages.get(key.as_bytes()).map_err(unreadable)?.map(|_| key));

@@ -145,9 +145,9 @@ impl Pages {
     ///
     /// The chunk that starts at a key depends on its run alone, and on no more of that than lies within 8Q entries of its level to
     /// either side: what shares a prefix with it either is the chunk, or is too much for one. An entry of level l stands for at most
-    /// (8Q)^l keys.
+    /// (8Q)^l keys; twice as many are taken, so that the entries at the edge are whole.
     pub(super) fn rebuild(&self, id: &PageId) -> Result<Option<Vec<u8>>, Failure> {
-        let around = CHUNK.saturating_pow(u32::from(id.level) + 1).saturating_add(CHUNK);
+        let around = CHUNK.saturating_pow(u32::from(id.level) + 1).saturating_mul(2);
         let (mut before, mut keys) = (Vec::new(), Vec::new());
         self.version.stored(&self.group, &id.first, false, &mut before, around)?;
         self.version.stored(&self.group, &id.first, true, &mut keys, around)?;
