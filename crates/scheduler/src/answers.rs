@@ -43,6 +43,7 @@ impl<P: Clone + Ord + Debug> Engine<P> {
         let mut promised = 0;
         for (asked, verdict) in verdicts {
             metrics::verdict(&verdict);
+            self.note_hidden(id, &asked, &verdict);
             match verdict {
                 Verdict::Deliver { count, lacks } if count > 0 => {
                     promised += count;
@@ -53,7 +54,13 @@ impl<P: Clone + Ord + Debug> Engine<P> {
                 }
                 Verdict::Finer(_) if yielded => {}
                 Verdict::Finer(summary) => {
-                    let probe = Probed { group: id, salt, range: asked.range, purpose, depth: depth + 1 };
+                    let probe = Probed {
+                        group: id,
+                        salt,
+                        range: asked.range,
+                        purpose,
+                        depth: depth + u32::from(!matches!(asked.kind, Kind::Check { .. })),
+                    };
                     self.narrow_down(probe, from, summary);
                 }
                 Verdict::TooCostly => self.too_costly(id, from, &asked, depth),
@@ -102,6 +109,16 @@ impl<P: Clone + Ord + Debug> Engine<P> {
             group.confirmed(&mut self.ctx);
         }
         finished
+    }
+
+    /// Learns how much counts hide.
+    fn note_hidden(&mut self, id: GroupId, asked: &Asked, verdict: &Verdict) {
+        let (Some(group), Kind::Sketch { capacity, .. }) = (self.groups.get_mut(&id), asked.kind) else { return };
+        match verdict {
+            Verdict::Deliver { count, lacks } => group.hidden.decoded(*count, lacks.len() as u64),
+            Verdict::Finer(_) => group.hidden.overflowed(capacity),
+            _ => {}
+        }
     }
 
     /// Messages will come for this range: nobody else is asked for it meanwhile. `claim` is what had been said of it.
@@ -202,6 +219,7 @@ impl<P: Clone + Ord + Debug> Engine<P> {
         let at = self.ctx.now.monotonic;
         let Some(group) = self.groups.get_mut(&id) else { return };
         group.equal = Some((at, range.end().timestamp()));
+        group.synced_at = Some(at);
         let repairs = group.repairs;
         if let Some(peer) = self.peers.peer_mut(peer) {
             peer.standing(id).equal = Some(Equal { range, at, repairs });
@@ -256,6 +274,7 @@ impl<P: Clone + Ord + Debug> Engine<P> {
         {
             group.repairs += 1;
             group.refreshed |= outcome.stored > 0;
+            group.synced_at = Some(self.ctx.now.monotonic);
             group.repaired += outcome.stored;
             group.confirmed(&mut self.ctx);
         }

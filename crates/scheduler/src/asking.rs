@@ -145,9 +145,15 @@ impl<P: Clone + Ord + Debug> Engine<P> {
         let found = || tasks.iter().filter_map(|task| group.pursuit.task(*task));
         let differences: Vec<Difference> = found().map(|task| task.difference()).collect();
         let confirmed = found().all(|task| task.source == Source::Peer(peer.clone()));
+        let again = found().any(|task| task.depth > 0);
+        let hidden = group.hidden.margin();
         tasks.iter().for_each(|task| group.pursuit.begin(*task));
         self.peers.occupy(&peer, id, true);
-        self.index(id, Job::Plan { salt, differences, confirmed }, Pending::Plan(Plan { peer, salt, tasks }));
+        self.index(
+            id,
+            Job::Plan { salt, differences, confirmed, again, hidden },
+            Pending::Plan(Plan { peer, salt, tasks }),
+        );
     }
 
     /// The request is ready: sent in as many frames as it takes.

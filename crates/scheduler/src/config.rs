@@ -69,9 +69,9 @@ pub struct Limits {
     pub horizon_tolerance: Duration,
     /// Announcements forwarded per second, shared equally among neighbours. Default 4.
     pub forward_rate: u32,
-    /// Differences by count up to which an announcement, which may be forged, is followed at once; above, a neighbour is
-    /// probed first. Higher: one round trip less after large losses; a forged announcement costs up to 5 bytes per
-    /// difference. Default 16,384: 80 KB, once an interval.
+    /// Differences, by count and two for each range, up to which announcements, which may be forged, are followed at once in
+    /// each `interval_min`; above, a neighbour is probed first. Higher: one round trip less after large losses; forged
+    /// announcements cost up to 5 bytes per difference. Default 16,384: at most 80 kB in each interval.
     pub hint_differences: u64,
     /// Ranges being pursued in a group. What does not fit is found again later. Default 4,096.
     pub tasks: usize,

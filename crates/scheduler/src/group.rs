@@ -6,7 +6,7 @@ use std::{
 
 use hearken_wire::{Salt, ShortFingerprint};
 
-use crate::{GroupConfig, context::Context, pursuit::Pursuit, trickle::Trickle};
+use crate::{GroupConfig, bucket::Bucket, context::Context, hearing::hint_rate, pursuit::Pursuit, trickle::Trickle};
 
 /// Announcements remembered, so that a replay is known as one.
 const HEARD: usize = 256;
@@ -27,6 +27,10 @@ pub(crate) struct Group<P> {
     pub(crate) booted: bool,
     /// A probe is wanted and nobody could be asked yet.
     pub(crate) wanted: Option<crate::Trigger>,
+    /// What following rumours may still cost.
+    pub(crate) hints: Bucket,
+    /// From when a costly rumour leads to a probe again.
+    pub(crate) doubt_at: Duration,
     /// From when a neighbour that connects is probed again.
     pub(crate) greet_at: Duration,
     /// Batches that stored something: what was equal before may not be now.
@@ -37,6 +41,10 @@ pub(crate) struct Group<P> {
     pub(crate) spans: usize,
     /// Announcements being compared.
     pub(crate) comparing: usize,
+    /// What sketches have shown lately.
+    pub(crate) hidden: Hidden,
+    /// When something was last repaired, or a neighbour found equal.
+    pub(crate) synced_at: Option<Duration>,
     heard: VecDeque<(Salt, ShortFingerprint)>,
     /// When a neighbour was last known to be equal, and up to which horizon.
     pub(crate) equal: Option<(Duration, u64)>,
@@ -57,6 +65,33 @@ pub(crate) struct Suspect {
     pub(crate) excess: i64,
 }
 
+/// How many differences a range has beyond those that its counts show, averaged over the last sketches.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Hidden(f64);
+
+impl Hidden {
+    /// A sketch decoded: so many are missing here, and there.
+    pub(crate) fn decoded(&mut self, here: u64, there: u64) {
+        self.add(2 * here.min(there));
+    }
+
+    /// A sketch had too little room.
+    pub(crate) fn overflowed(&mut self, capacity: u64) {
+        self.add(capacity.min(16));
+    }
+
+    /// Room to leave for them.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to some 22")]
+    pub(crate) fn margin(self) -> u64 {
+        if self.0 < 0.25 { 0 } else { (self.0 + 1.5 * self.0.sqrt()).round() as u64 }
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "small")]
+    fn add(&mut self, hidden: u64) {
+        self.0 += (hidden.min(16) as f64 - self.0) / 8.0;
+    }
+}
+
 impl<P: Clone + Ord> Group<P> {
     pub(crate) fn new(config: GroupConfig, ctx: &mut Context<P>) -> Group<P> {
         let now = ctx.now.monotonic;
@@ -72,10 +107,14 @@ impl<P: Clone + Ord> Group<P> {
             booted: false,
             wanted: None,
             greet_at: now,
+            hints: Bucket::full(hint_rate(&ctx.config), now),
+            doubt_at: now,
             repairs: 0,
             announcing: false,
             spans: hearken_wire::likely_spans(ctx.config.summary_budget).max(1),
             comparing: 0,
+            hidden: Hidden::default(),
+            synced_at: None,
             heard: VecDeque::new(),
             equal: None,
             suspects: BTreeMap::new(),
@@ -92,9 +131,14 @@ impl<P: Clone + Ord> Group<P> {
         self.probe_at = ctx.now.monotonic + self.trickle.interval().mul_f64(around);
     }
 
-    /// A periodic probe is due. Whether it is needed: while repairs come in, every fourth is enough.
+    /// Whether a neighbour's store was just found equal, or made so.
+    pub(crate) fn fresh(&self, now: Duration) -> bool {
+        self.synced_at.is_some_and(|at| now < at + self.trickle.interval() / 3)
+    }
+
+    /// A periodic probe is due. Whether it is needed: while repairs come in, every second is enough.
     pub(crate) fn needs_probe(&mut self) -> bool {
-        let skip = std::mem::take(&mut self.refreshed) && self.skipped < 3;
+        let skip = std::mem::take(&mut self.refreshed) && self.skipped < 1;
         self.skipped = if skip { self.skipped + 1 } else { 0 };
         !skip
     }

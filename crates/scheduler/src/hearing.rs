@@ -5,8 +5,8 @@ use hearken_tree::GroupId;
 use hearken_wire::{Ihave, Window};
 
 use crate::{
-    Action, Compared, Difference, Engine, GossipId, GossipVerdict, Job, Trigger, metrics, peers, pending::Pending,
-    pursuit::Source, window,
+    Action, Compared, Config, Difference, Engine, GossipId, GossipVerdict, Job, Trigger, bucket::Rate, metrics, peers,
+    pending::Pending, pursuit::Source, window,
 };
 
 /// Announcements of a group that are compared at a time.
@@ -19,6 +19,16 @@ impl<P: Clone + Ord + Debug> Engine<P> {
         self.ctx.emit(Action::Judge { id, verdict });
         if verdict == GossipVerdict::Accept {
             self.compare_heard(ihave);
+        }
+    }
+
+    /// A rumour that would cost much to follow: a neighbour is asked first, but not for each of many such rumours.
+    fn doubt(&mut self, id: GroupId) {
+        let now = self.ctx.now.monotonic;
+        let Some(group) = self.groups.get_mut(&id) else { return };
+        if now >= group.doubt_at {
+            group.doubt_at = now + self.ctx.config.interval_min / 4;
+            group.wanted = Some(Trigger::Doubt);
         }
     }
 
@@ -78,13 +88,18 @@ impl<P: Clone + Ord + Debug> Engine<P> {
             return;
         }
         let own = window::settled(&self.ctx.config, &group.config, now.unix);
-        let differences = clip(&compared.differences, &own);
-        let costly: u64 = differences.iter().map(cost).fold(0, u64::saturating_add);
-        if costly > self.ctx.config.limits.hint_differences {
-            return self.want_probe(id, Trigger::Doubt);
+        let mut differences = clip(&compared.differences, &own);
+        if group.fresh(now.monotonic) {
+            // That something is missing here where they hold less is not likely now.
+            differences.retain(|difference| difference.theirs >= difference.ours);
+        }
+        let limits = &self.ctx.config.limits;
+        let rate = hint_rate(&self.ctx.config);
+        if !group.hints.take(differences.iter().map(cost).sum(), rate, now.monotonic) {
+            return self.doubt(id);
         }
         for difference in differences {
-            group.pursuit.add(difference, Source::Hint, 0, now.monotonic, self.ctx.config.limits.tasks);
+            group.pursuit.add(difference, Source::Hint, 0, now.monotonic, limits.tasks);
         }
     }
 }
@@ -99,9 +114,19 @@ pub(crate) fn clip(differences: &[Difference], own: &Window) -> Vec<Difference> 
     clipped.collect()
 }
 
-/// Differences that a sketch would have to tell; where nothing is held here, none is needed.
-fn cost(difference: &Difference) -> u64 {
-    if difference.ours == 0 { 0 } else { difference.theirs.abs_diff(difference.ours) }
+/// What it costs to follow a claim, in differences: those that a sketch would have to tell, and something for the range.
+/// Where nothing is held here, no sketch is needed.
+#[expect(clippy::cast_precision_loss, reason = "an estimate")]
+fn cost(difference: &Difference) -> f64 {
+    let sketched = if difference.ours == 0 { 0 } else { difference.theirs.abs_diff(difference.ours) };
+    sketched as f64 + 2.0
+}
+
+/// What rumours may cost: so much in each shortest interval.
+#[expect(clippy::cast_precision_loss, reason = "rates need no precision")]
+pub(crate) fn hint_rate(config: &Config) -> Rate {
+    let burst = config.limits.hint_differences as f64;
+    Rate { per_second: burst / config.interval_min.as_secs_f64(), burst }
 }
 
 /// What holds for every true announcement: the spans cover the window and their counts add up.

@@ -51,6 +51,10 @@ pub enum Job {
         differences: Vec<Difference>,
         /// Whether the one who is asked said that it differs there, rather than somebody unknown.
         confirmed: bool,
+        /// Whether these ranges were sketched before, in vain: then more differs than counts tell.
+        again: bool,
+        /// Differences in a range that counts have hidden lately, since both sides lacked something.
+        hidden: u64,
     },
     /// Answer a neighbour's request.
     Answer {
@@ -130,8 +134,8 @@ impl Job {
             Job::Compare { salt, summary, root, within } => {
                 JobResult::Compared(compare::compare(view, &salt, &summary, root.as_ref(), &within)?)
             }
-            Job::Plan { salt, differences, confirmed } => {
-                JobResult::Planned(plan::plan(view, salt, &differences, confirmed)?)
+            Job::Plan { salt, differences, confirmed, again, hidden } => {
+                JobResult::Planned(plan::plan(view, salt, &differences, confirmed, again, hidden)?)
             }
             Job::Answer { want, within, budget } => answer::answer(view, &want, within, budget)?,
         })

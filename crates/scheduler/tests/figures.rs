@@ -190,3 +190,93 @@ fn rare_news() {
         println!("{:>4} s: {} lack it", (net.now - start).as_secs(), missing(&net));
     }
 }
+
+/// What each node served, the most and the median of those that served anything.
+fn served(net: &Net) -> (u64, u64, u64) {
+    let mut served: Vec<u64> = net.nodes.iter().map(|node| node.traffic.served).filter(|count| *count > 0).collect();
+    served.sort_unstable();
+    let total = served.iter().sum();
+    (served.last().copied().unwrap_or(0), served.get(served.len() / 2).copied().unwrap_or(0), total)
+}
+
+#[test]
+#[ignore = "long"]
+fn returning() {
+    let tree = Tree::from_sorted(keys(1, 72_000, 31.0, 3600.0)).unwrap();
+    let mut net = Net::new(test_config(), 1);
+    let group = net.config.group(GROUP);
+    for node in 0..200 {
+        net.add_tree(if node == 0 { Tree::new() } else { tree.clone() }, group.clone());
+    }
+    net.connect_randomly(8);
+    let took = net.run_while(4 * INTERVAL, |net| net.nodes[0].kept.snapshot().len() < 71_900);
+    let (most, median, total) = served(&net);
+    println!(
+        "a node that returns after an hour of 20 msg/s: whole after {took:?} (links without limit); served most {most}, median {median}, {total} in all; \
+         duplicates {}; unicast {} B",
+        net.total(|t| t.duplicates),
+        net.total(|t| t.want_bytes + t.answer_bytes)
+    );
+}
+
+#[test]
+#[ignore = "long"]
+fn the_same_gap() {
+    let full = Tree::from_sorted(keys(1, 2000, 60.0, 3500.0)).unwrap();
+    let mut gap = full.clone();
+    let missing: Vec<Key> = full
+        .snapshot()
+        .keys(&KeyRange::between(net::EPOCH - 1500 * net::SECOND, net::EPOCH - 1000 * net::SECOND))
+        .map(Result::unwrap)
+        .collect();
+    for key in &missing {
+        gap.remove(key).unwrap();
+    }
+    let mut net = Net::new(test_config(), 1);
+    let group = net.config.group(GROUP);
+    for node in 0..1040 {
+        net.add_tree(if node % 26 == 0 { full.clone() } else { gap.clone() }, group.clone());
+    }
+    net.connect_randomly(8);
+    let took = net.run_while(20 * INTERVAL, |net| !net.equal());
+    let (most, median, total) = served(&net);
+    println!(
+        "1000 nodes that lack the same {} messages, 40 that have them: equal after {took:?}; served most {most} ({:.1} %), median {median}, {total} in all; \
+         duplicates {}",
+        missing.len(),
+        100.0 * most as f64 / total as f64,
+        net.total(|t| t.duplicates),
+    );
+}
+
+#[test]
+#[ignore = "long"]
+fn partition() {
+    let mut net = equal_network(200);
+    net.run_for(2 * INTERVAL);
+    // Ten minutes at 2 messages a second, each in one half only.
+    for second in 0..1200u64 {
+        let at = net.now + Duration::from_millis(500 * second);
+        let key = Key::new(net::EPOCH + at.as_nanos() as u64, Id(net.rng.random()));
+        for node in 0..100 {
+            net.live(node + 100 * usize::from(second % 2 == 0), key, at);
+        }
+    }
+    let cut: Vec<(usize, usize)> = (0..100)
+        .flat_map(|a| net.nodes[a].peers.iter().filter(|b| **b >= 100).map(move |b| (a, *b)).collect::<Vec<_>>())
+        .collect();
+    for (a, b) in &cut {
+        net.disconnect(*a, *b);
+    }
+    net.run_for(Duration::from_secs(700));
+    let (before, stored) = (net.total(|t| t.want_bytes + t.answer_bytes), net.total(|t| t.stored));
+    for (a, b) in &cut {
+        net.connect(*a, *b);
+    }
+    let took = net.run_while(10 * INTERVAL, |net| !net.equal());
+    println!(
+        "200 nodes, halves apart for 10 minutes: equal {took:?} after healing; {:.1} B unicast per message; duplicates {}",
+        (net.total(|t| t.want_bytes + t.answer_bytes) - before) as f64 / (net.total(|t| t.stored) - stored) as f64,
+        net.total(|t| t.duplicates),
+    );
+}

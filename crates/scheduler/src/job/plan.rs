@@ -30,6 +30,8 @@ struct Planner<'a> {
     view: &'a View,
     salt: Salt,
     confirmed: bool,
+    again: bool,
+    hidden: u64,
     scatter: Scatter,
     /// Sketches that the request will have, roughly.
     sketches: u64,
@@ -42,6 +44,8 @@ pub(super) fn plan(
     salt: Salt,
     differences: &[Difference],
     confirmed: bool,
+    again: bool,
+    hidden: u64,
 ) -> Result<Vec<RangeWant>, PageError> {
     let mut current = Vec::with_capacity(differences.len());
     for difference in differences {
@@ -50,7 +54,7 @@ pub(super) fn plan(
     let scatter = Scatter::of(&current);
     let parts = |d: &Difference| d.theirs.abs_diff(d.ours).max(scatter.expected(d.ours)).div_ceil(PER_PART);
     let sketches = current.iter().map(parts).fold(1, u64::saturating_add);
-    let mut planner = Planner { view, salt, confirmed, scatter, sketches, wants: Vec::new() };
+    let mut planner = Planner { view, salt, confirmed, again, hidden, scatter, sketches, wants: Vec::new() };
     for (at, difference) in current.iter().enumerate() {
         let left = at.checked_sub(1).and_then(|at| current.get(at));
         let right = current.get(at + 1);
@@ -71,10 +75,6 @@ impl Planner<'_> {
             return Ok(());
         }
         if theirs == 0 {
-            return Ok(());
-        }
-        if theirs < ours && self.scatter.expected(ours) < FEW && !self.confirmed {
-            // A rumour of somebody who holds less. That something is missing here as well is not likely.
             return Ok(());
         }
         if ours.saturating_sub(theirs) > MAX_SKETCH {
@@ -134,11 +134,12 @@ impl Planner<'_> {
         if expected <= MAX_SKETCH {
             let margin = match self.scatter {
                 _ if expected > known => self.deviation(expected - known),
-                Scatter::OneWay if known > 0 => 0,
+                _ if self.again => 8,
+                Scatter::OneWay if known > 0 && self.hidden == 0 => 0,
                 // Differences beyond those known come in pairs.
-                _ => 2,
+                _ => self.hidden.max(2),
             };
-            return self.sketch(range, expected.saturating_add(margin));
+            return self.sketch(range, expected.saturating_add(margin).min(all));
         }
         let parts = expected.div_ceil(PER_PART);
         if parts > MAX_PARTS {

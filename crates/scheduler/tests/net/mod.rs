@@ -88,7 +88,12 @@ struct Gossip {
 #[derive(Clone)]
 enum What {
     Wake,
-    Frame { from: usize, frame: Frame },
+    /// With the connection that it was sent over.
+    Frame {
+        from: usize,
+        frame: Frame,
+        connection: u64,
+    },
     Gossip(Gossip),
     Live(Key),
 }
@@ -131,6 +136,7 @@ pub struct Net {
     pub delivered: BTreeMap<(usize, Key), u32>,
     /// Keep a digest of everything that is done.
     pub tracing: bool,
+    connections: BTreeMap<(usize, usize), u64>,
     queue: BinaryHeap<Reverse<Envelope>>,
     number: u64,
     trace: DefaultHasher,
@@ -168,6 +174,7 @@ impl Net {
             announced: Vec::new(),
             delivered: BTreeMap::new(),
             tracing: false,
+            connections: BTreeMap::new(),
             queue: BinaryHeap::new(),
             number: 0,
             trace: DefaultHasher::new(),
@@ -220,12 +227,18 @@ impl Net {
     }
 
     pub fn disconnect(&mut self, a: usize, b: usize) {
+        *self.connections.entry((a.min(b), a.max(b))).or_default() += 1;
         for (one, other) in [(a, b), (b, a)] {
             self.nodes[one].peers.remove(&other);
             self.nodes[one].mesh.remove(&other);
         }
         self.event(a, Event::Disconnected(b));
         self.event(b, Event::Disconnected(a));
+    }
+
+    /// Counts the connections between two nodes: what was under way over an earlier one is lost.
+    fn connection(&self, a: usize, b: usize) -> u64 {
+        self.connections.get(&(a.min(b), a.max(b))).copied().unwrap_or(0)
     }
 
     /// A random connected graph: a ring, and chords until each node has about `degree` links.
@@ -316,7 +329,11 @@ impl Net {
                     self.event(to, Event::Wake);
                 }
             }
-            What::Frame { from, frame } if self.nodes[to].peers.contains(&from) => self.frame(to, from, frame),
+            What::Frame { from, frame, connection }
+                if self.nodes[to].peers.contains(&from) && connection == self.connection(from, to) =>
+            {
+                self.frame(to, from, frame);
+            }
             What::Frame { .. } => {}
             What::Gossip(gossip) => self.gossip(to, gossip),
             What::Live(key) => {
@@ -437,7 +454,8 @@ impl Net {
         if to >= self.nodes.len() {
             return;
         }
-        self.post(to, at, What::Frame { from, frame });
+        let connection = self.connection(from, to);
+        self.post(to, at, What::Frame { from, frame, connection });
     }
 
     fn serve(&mut self, node: usize, to: usize, request: hearken_wire::RequestId, selection: &[Selection]) {
