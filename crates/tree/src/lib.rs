@@ -43,7 +43,8 @@
 //! | `build` | a tree from sorted keys, bottom up |
 //! | `sequence`, `pieces` | the one idea behind changes and ranges: entries of a level, some new or gone, are cut into chunks anew where that matters; `edges`: the short way at the ends of a range |
 //! | `edit`, `place` | changes: the general one, and those that move no cut |
-//! | `tree`, `snapshot`, `summary` | the public face |
+//! | `summary`, `separator` | where summaries are cut, and how short the bounds of a cut can be |
+//! | `tree`, `snapshot` | the public face |
 #![forbid(unsafe_code)]
 
 mod build;

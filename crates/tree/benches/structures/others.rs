@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Appends with a root after each, so many times.
-const ROOTS: usize = 2_000;
+const ROOTS: usize = 20_000;
 
 trait Structure: Sized {
     fn build(keys: &[Key]) -> Self;

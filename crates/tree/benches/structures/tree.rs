@@ -15,6 +15,8 @@ use crate::{
 
 /// Spans in a summary of 1 KiB, about.
 const SPANS: usize = 70;
+/// Appends with a root after each.
+const ROOTS: usize = 20_000;
 /// Ranges whose fingerprints are asked for.
 const RANGES: usize = 5_000;
 
@@ -30,7 +32,7 @@ pub(crate) fn measure(count: usize) {
 }
 
 fn column(kind: Kind, count: usize) -> Vec<(&'static str, String)> {
-    let all = keys(kind, count + 2_000, 1);
+    let all = keys(kind, count + ROOTS, 1);
     let (ordered, more) = all.split_at(count);
     let random = shuffled(ordered);
     let build = || Tree::from_sorted(ordered.iter().copied()).unwrap();
@@ -105,7 +107,7 @@ fn column(kind: Kind, count: usize) -> Vec<(&'static str, String)> {
 
 /// Prints the same for several Q, with honest keys: why Q is what it is.
 pub(crate) fn choose_q(count: usize) {
-    let all = keys(Kind::Honest, count + 2_000, 1);
+    let all = keys(Kind::Honest, count + ROOTS, 1);
     let (ordered, more) = all.split_at(count);
     let random = shuffled(ordered);
     row("Q", &["bulk", "random", "append + root", "any range", "70 spans", "bytes a key"].map(String::from));
