@@ -40,6 +40,11 @@ impl Edge {
         }
     }
 
+    /// Whether there is anything to keep in step with changes.
+    pub(crate) fn knows(&self) -> bool {
+        self.stable.is_some()
+    }
+
     /// The digest of `node`; `None` if nothing is known that would help.
     pub(crate) fn digest(&self, node: &Node) -> Option<Digest> {
         let stable = self.stable?;

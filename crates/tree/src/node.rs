@@ -239,10 +239,12 @@ impl Node {
     /// chunk is the last of its level.
     fn changing(&mut self, index: usize, last: bool) -> &mut Body {
         let read = self.digest.take().is_some();
-        let mut edge = std::mem::take(&mut self.edge);
-        if last {
-            edge.changing(self, index, read);
-            self.edge = edge;
+        if self.edge.knows() || (last && read) {
+            let mut edge = std::mem::take(&mut self.edge);
+            if last {
+                edge.changing(self, index, read);
+                self.edge = edge;
+            }
         }
         &mut self.body
     }

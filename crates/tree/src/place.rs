@@ -6,6 +6,7 @@ use crate::{
     cursor::Cursor,
     edit::{Core, Ledger},
     node::{Body, Child, Inner, Node},
+    search::compare,
     shape::{Raw, common_bits},
     source::Source,
 };
@@ -91,7 +92,7 @@ impl Core {
     ) -> Result<Place, PageError> {
         let index = node.find_before(key, sides.first, sides.next);
         let firsts = node.firsts();
-        if firsts[index] == *key {
+        if compare(&firsts[index], key).is_eq() {
             return Ok(Place::Nothing);
         }
         let sides =
@@ -176,7 +177,7 @@ impl Core {
     ) -> Result<Place, PageError> {
         let (shape, firsts) = (self.source.shape, node.firsts());
         let at = index + 1;
-        if firsts.len() >= shape.cap() || *key < firsts[0] || path.len > Path::DEEPEST {
+        if firsts.len() >= shape.cap() || compare(key, &firsts[0]).is_lt() || path.len > Path::DEEPEST {
             return Ok(Place::Anywhere);
         }
         if at < firsts.len() {
