@@ -1,4 +1,8 @@
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
 
 use hearken_tree::{GroupId, Key};
 
@@ -148,10 +152,17 @@ impl Predicate {
         }
     }
 
-    /// The host's own check, which may be costly: asked last, and only for messages that would be stored.
+    /// The host's own check, which may be costly: asked last, and only for messages that would be stored. One that panics counts as
+    /// a refusal: nobody's message must stop a node.
     pub(crate) fn validate(&self, judged: &Judged<'_>) -> Result<(), RefusalReason> {
         let Some(validator) = &self.validator else { return Ok(()) };
-        validator.validate(judged.pubsub_topic, &judged.header, &judged.candidate.body).map_err(RefusalReason::Invalid)
+        let validate = || validator.validate(judged.pubsub_topic, &judged.header, &judged.candidate.body);
+        catch_unwind(AssertUnwindSafe(validate))
+            .unwrap_or_else(|_| {
+                tracing::error!(key = ?judged.key, "the validator panicked over this message: refused");
+                Err("the validator panicked".to_owned())
+            })
+            .map_err(RefusalReason::Invalid)
     }
 }
 

@@ -6,7 +6,8 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use common::*;
 use hearken_archive::{
-    Admission, AdmitError, Archive, ArchiveOptions, Candidate, Memory, Origin, PageLimit, ReadError, RefusalReason,
+    Admission, AdmitError, Archive, ArchiveOptions, Candidate, Header, Memory, Origin, PageLimit, ReadError,
+    RefusalReason, Validator,
 };
 use hearken_tree::{Key, KeyRange};
 
@@ -77,6 +78,7 @@ on_both! {
     pages_by_messages_and_bytes
     duplicates_in_a_batch_count_once
     unknown_groups_are_errors
+    a_validator_that_panics_refuses
 }
 
 type Make<'a> = &'a dyn Fn(ArchiveOptions) -> Box<dyn Archive>;
@@ -344,4 +346,27 @@ fn unknown_groups_are_errors(make: Make<'_>) {
     assert_eq!(archive.get(&[key(&nth(0))]).unwrap(), [None]);
     assert!(matches!(archive.view(&unknown.group()), Err(ReadError::UnknownGroup(_))));
     assert!(matches!(archive.scan(&unknown.group(), &KeyRange::ALL, ALL), Err(ReadError::UnknownGroup(_))));
+}
+
+/// Panics over messages whose payload begins with `bad`.
+struct Panics;
+
+impl Validator for Panics {
+    fn validate(&self, topic: &str, header: &Header, body: &[u8]) -> Result<(), String> {
+        NoBad.validate(topic, header, body).map_err(|_| panic!("expected by the test"))
+    }
+}
+
+fn a_validator_that_panics_refuses(make: Make<'_>) {
+    let all = filter(&[]);
+    let mut given = options(vec![all.clone()]);
+    given.validator = Some(Arc::new(Panics));
+    let archive = make(given);
+    let bad = body(NOW, "a", b"bad");
+    let admitted = admit(&*archive, &[live(&nth(0)), live(&bad), live(&nth(1))]);
+    assert!(matches!(
+        admitted.as_slice(),
+        [Admission::Stored(_), Admission::Refused(_, RefusalReason::Invalid(_)), Admission::Stored(_)]
+    ));
+    assert_eq!(kept(&*archive, &all).len(), 2);
 }

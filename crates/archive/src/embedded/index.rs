@@ -78,20 +78,27 @@ impl GroupTrees {
     /// Writes the changed pages into the transaction.
     pub(super) fn flush(&mut self, txn: &WriteTransaction) -> Result<(), AdmitError> {
         let mut table = txn.open_table(PAGES).map_err(storage)?;
-        let mut writes = Vec::new();
-        let kept = self.kept.flush(&mut |write| writes.push(write))?;
-        let mut held_writes = Vec::new();
-        let held = match &mut self.held {
-            Some(held) => Some(held.flush(&mut |write| held_writes.push(write))?),
-            None => None,
-        };
         let mut space = Space { table: &mut table, group: self.group };
-        if held.is_some() {
-            space.preserve(&writes, &held_writes).map_err(storage)?;
-        } else if self.durable.held.is_some() {
-            let [first, last] = page_keys(&self.group, Which::Held);
-            space.table.retain_in::<&[u8; PAGE_KEY], _>(&first..=&last, |_, _| false).map_err(storage)?;
-        }
+        let Some(held) = &mut self.held else {
+            if self.durable.held.is_some() {
+                let [first, last] = page_keys(&self.group, Which::Held);
+                space.table.retain_in::<&[u8; PAGE_KEY], _>(&first..=&last, |_, _| false).map_err(storage)?;
+            }
+            // Page by page: a batch that is scattered over the set changes most of it.
+            let mut written = Ok(());
+            let kept = self.kept.flush(&mut |write| {
+                if written.is_ok() {
+                    written = space.write_kept(write);
+                }
+            })?;
+            written.map_err(storage)?;
+            self.flushed = Roots { kept, held: None };
+            return Ok(());
+        };
+        let (mut writes, mut held_writes) = (Vec::new(), Vec::new());
+        let kept = self.kept.flush(&mut |write| writes.push(write))?;
+        let held = Some(held.flush(&mut |write| held_writes.push(write))?);
+        space.preserve(&writes, &held_writes).map_err(storage)?;
         writes.into_iter().try_for_each(|write| space.write_kept(write)).map_err(storage)?;
         held_writes.into_iter().try_for_each(|write| space.write_held(write)).map_err(storage)?;
         self.flushed = Roots { kept, held };

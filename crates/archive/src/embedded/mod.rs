@@ -48,7 +48,8 @@ pub struct EmbeddedOptions {
     pub cache_size: usize,
     /// Pages of the file kept in memory by the database, in bytes.
     pub database_cache_size: usize,
-    /// Reads and checks the whole file on opening, index and messages aside: finds damage that a plain open trusts not to be there.
+    /// Checks every page of the database on opening, which reads the whole file: finds damage that a plain open trusts not to be
+    /// there, and that would come up later, as an error of the read that meets it.
     pub verify: bool,
     /// How many messages one transaction of [`Archive::retain`], or of filling a new group, handles at most: bounds its memory, and
     /// how long others wait.
@@ -163,7 +164,7 @@ impl Embedded {
     ) -> Result<R, AdmitError> {
         let mut writer = self.writer();
         if writer.failed {
-            self.recover(&mut writer)?;
+            self.recover(&mut writer).map_err(|error| error::located(error, self.store.path()))?;
         }
         let mut totals = writer.totals.clone();
         let result = catch(|| self.transact(&mut writer, &mut totals, work))
