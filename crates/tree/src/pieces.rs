@@ -2,7 +2,7 @@
 use std::{ops::Range, sync::Arc};
 
 use crate::{
-    Digest, digest,
+    digest,
     node::{Body, Child, Entry, Inner, Node},
     shape::{Raw, Shape, cell_cuts},
 };
@@ -37,6 +37,17 @@ impl Piece {
         match self {
             Piece::One(entry) => std::slice::from_ref(&entry.first),
             Piece::Slice { node, range, .. } => &node.firsts()[range.clone()],
+        }
+    }
+
+    /// Number of keys under it.
+    fn count(&self) -> u64 {
+        match self {
+            Piece::One(entry) => entry.count(),
+            Piece::Slice { node, range, .. } => match &node.body {
+                Body::Leaf(_) => range.len() as u64,
+                Body::Inner(_) => node.hashed()[range.clone()].iter().map(digest::count_in).sum(),
+            },
         }
     }
 
@@ -154,29 +165,22 @@ fn build(level: u8, pieces: &[Piece], stamp: u64) -> Node {
 }
 
 fn digest_only(level: u8, pieces: &[Piece]) -> Entry {
-    let mut hasher = digest::hasher(level);
-    let mut count = 0;
-    for piece in pieces {
-        match piece {
-            Piece::One(entry) => {
-                count += entry.count();
-                if level == 0 {
-                    hasher.update(&entry.first);
-                } else {
-                    hasher.update(&entry.fresh_sum());
+    let digest = match pieces {
+        [Piece::Slice { node, range, .. }] => digest::of_entries(level, &node.hashed()[range.clone()]),
+        // Side by side first: BLAKE3 takes an input at one go faster than in pieces.
+        pieces => {
+            let mut hashed = Vec::with_capacity(pieces.iter().map(Piece::len).sum());
+            for piece in pieces {
+                match piece {
+                    Piece::One(entry) if level == 0 => hashed.push(entry.first),
+                    Piece::One(entry) => hashed.push(entry.fresh_sum()),
+                    Piece::Slice { node, range, .. } => hashed.extend_from_slice(&node.hashed()[range.clone()]),
                 }
             }
-            Piece::Slice { node, range, .. } => {
-                let hashed = &node.hashed()[range.clone()];
-                count += match &node.body {
-                    Body::Leaf(_) => hashed.len() as u64,
-                    Body::Inner(_) => hashed.iter().map(digest::count_in).sum(),
-                };
-                hasher.update(hashed.as_flattened());
-            }
+            digest::of_entries(level, &hashed)
         }
-    }
-    let digest = Digest(*hasher.finalize().as_bytes());
+    };
+    let count = pieces.iter().map(Piece::count).sum();
     let first = pieces.first().map_or([0; 40], |piece| piece.firsts()[0]);
     Entry { first, sum: digest::sum(&digest, count), child: Child::Key }
 }
