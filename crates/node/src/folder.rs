@@ -67,7 +67,8 @@ fn archive_options(config: &Config, validator: Option<Arc<dyn Validator>>) -> Em
     };
     archive.max_bytes = config.archive.max_bytes.at_most().map(|bytes| bytes.0);
     let mut options = EmbeddedOptions::new(config.data_dir.join(ARCHIVE_FILE), archive);
-    options.database_cache_size = config.archive.cache.as_usize();
+    options.cache_size = config.archive.cache.as_usize() / 2;
+    options.database_cache_size = config.archive.cache.as_usize() / 2;
     options
 }
 

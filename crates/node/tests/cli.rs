@@ -94,6 +94,7 @@ fn what_is_imported_is_exported() {
     let (from, to) =
         (run(&["export", "--from", &middle.to_string()]).0, run(&["export", "--to", &middle.to_string()]).0);
     assert_eq!([to, from].concat().as_bytes(), text);
+    assert!(run(&["check", "--deep"]).0.contains("/waku/2/rs/66/0: 300 messages; 0 were missing"));
     let lobby = run(&["export", "--topic", "/chat/1/lobby/proto"]).0;
     assert_eq!(lobby.lines().count(), String::from_utf8_lossy(&text).matches("/chat/1/lobby/proto").count());
 }

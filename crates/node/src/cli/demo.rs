@@ -2,7 +2,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use super::{Failure, INCOMPLETE, log_to_stderr, runtime};
+use super::{Failure, INCOMPLETE, Signals, log_to_stderr, runtime};
 use crate::config::text::parse;
 use crate::demo::{self, Screen, Settings};
 
@@ -56,9 +56,11 @@ pub(super) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     };
     let screen = Screen::new(arguments.json);
     let report = runtime()?.block_on(async {
+        let mut signals = Signals::new()?;
+        // Dropped in the middle, it still removes its temporary folder.
         tokio::select! {
             report = demo::run(&settings, &screen) => report.map_err(Failure::from),
-            _ = tokio::signal::ctrl_c() => Err("interrupted".into()),
+            name = signals.next() => Err(format!("{name}: the demonstration was given up").into()),
         }
     })?;
     report.print(&screen);

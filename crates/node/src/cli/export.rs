@@ -1,10 +1,9 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::{Failure, dash, load};
+use super::{Failure, dash, open_existing};
 use crate::config::Source;
 use crate::export::{Selection, export};
-use crate::folder::DataFolder;
 use crate::ndjson::Output;
 
 /// `hearken export`
@@ -27,16 +26,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
-    let config = load(&arguments.source)?;
-    let path = config.data_dir.join(crate::folder::ARCHIVE_FILE);
-    if !path.exists() {
-        return Err(format!(
-            "there is no archive at {}: expected the data folder of a node (setting data_dir)",
-            path.display()
-        )
-        .into());
-    }
-    let folder = DataFolder::open(&config, None)?;
+    let folder = open_existing(&arguments.source)?;
     let target = arguments.file.display().to_string();
     let unwritable = |error| format!("{target} cannot be written: {error}");
     let mut output = Output::create(&arguments.file).map_err(unwritable)?;

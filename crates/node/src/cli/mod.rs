@@ -1,5 +1,6 @@
 //! The command line.
 
+mod check;
 mod config;
 mod demo;
 mod export;
@@ -10,17 +11,20 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{Config, Source};
+use crate::folder::{ARCHIVE_FILE, DataFolder};
 
-/// Exit code of a command that did what it could, but not all: bad lines in an import, a demo that did not converge.
+/// Exit code of a command that did what it could, but not all is well: bad lines in an import, a demo that did not converge,
+/// an archive that had to be repaired.
 const INCOMPLETE: u8 = 3;
 
 /// A Waku store node that keeps its messages equal with its neighbours'.
 ///
-/// Exit codes: 0 all done; 1 an error; 2 a wrong command line; 3 done, but not all of it (import: some lines were bad;
-/// demo: the nodes did not become equal).
+/// Exit codes: 0 all is well; 1 an error; 2 a wrong command line; 3 done, but not all is well (import: some lines were bad;
+/// demo: the nodes did not become equal; check: something was wrong and has been repaired).
 #[derive(Debug, Parser)]
 #[command(name = "hearken", version, propagate_version = true, max_term_width = 110)]
 struct Arguments {
@@ -38,6 +42,8 @@ enum Command {
     Import(import::Arguments),
     /// Write the messages of a data folder whose node is not running.
     Export(export::Arguments),
+    /// Check a data folder whose node is not running, and repair what is wrong with its index.
+    Check(check::Arguments),
     /// Print the effective settings as a configuration file; without flags, the defaults.
     Config(config::Arguments),
 }
@@ -52,6 +58,7 @@ pub fn main() -> ExitCode {
         Command::Demo(arguments) => demo::run(arguments),
         Command::Import(arguments) => import::run(arguments),
         Command::Export(arguments) => export::run(arguments),
+        Command::Check(arguments) => check::run(arguments),
         Command::Config(arguments) => config::run(arguments),
     };
     result.unwrap_or_else(|error| {
@@ -79,12 +86,47 @@ fn load(source: &Source) -> Result<Config, Failure> {
     Ok(config)
 }
 
+/// Opens a data folder that has to be there already.
+fn open_existing(source: &Source) -> Result<DataFolder, Failure> {
+    let config = load(source)?;
+    let path = config.data_dir.join(ARCHIVE_FILE);
+    if !path.exists() {
+        return Err(format!(
+            "there is no archive at {}: expected a node's data folder (setting data_dir)",
+            path.display()
+        )
+        .into());
+    }
+    Ok(DataFolder::open(&config, None)?)
+}
+
 /// A runtime with as many threads as there are cores.
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| format!("the threads of the program cannot be started: {error}").into())
+}
+
+/// Ctrl-C and SIGTERM.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    /// From here on they do not end the program by themselves.
+    fn new() -> std::io::Result<Signals> {
+        Ok(Signals { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    /// Waits for one; returns its name.
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.interrupt.recv() => "Ctrl-C",
+            _ = self.terminate.recv() => "SIGTERM",
+        }
+    }
 }
 
 /// A file argument: `-` is standard input or output.

@@ -2,9 +2,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use hearken_archive::Validator;
-use tokio::signal::unix::{SignalKind, signal};
 
-use super::{Failure, load, runtime};
+use super::{Failure, Signals, load, runtime};
 use crate::clock::Clock;
 use crate::config::{Config, Source};
 use crate::faults::{Faults, RefuseSome};
@@ -54,18 +53,18 @@ async fn serve(
     validator: Option<Arc<dyn Validator>>,
     options: NodeOptions,
 ) -> Result<ExitCode, Failure> {
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let mut signals = Signals::new()?;
     let folder = DataFolder::open(&config, validator)?;
     let node = Node::start(folder, &config, options).await?;
     announce(&config, &node)?;
-    let name = tokio::select! {
-        _ = interrupt.recv() => "Ctrl-C",
-        _ = terminate.recv() => "SIGTERM",
-    };
-    tracing::info!("{name}: stopping");
-    node.stop().await;
-    tracing::info!("stopped");
-    Ok(ExitCode::SUCCESS)
+    tracing::info!("{}: stopping", signals.next().await);
+    tokio::select! {
+        () = node.stop() => {
+            tracing::info!("stopped");
+            Ok(ExitCode::SUCCESS)
+        }
+        name = signals.next() => Err(format!("{name} again: stopped at once; what was stored is safe").into()),
+    }
 }
 
 fn announce(config: &Config, node: &Node) -> Result<(), Failure> {

@@ -84,7 +84,7 @@ pub struct ArchiveConfig {
     /// How many bytes.
     #[serde(with = "text::one")]
     pub max_bytes: Bound<ByteSize>,
-    /// Memory for the database's cache.
+    /// Memory for what was read: half for the index, half for the database's pages.
     #[serde(with = "text::one")]
     pub cache: ByteSize,
 }
@@ -121,7 +121,7 @@ impl Default for ArchiveConfig {
         ArchiveConfig {
             retention: Bound::AtMost(Duration::from_secs(7 * 24 * 3600)),
             max_bytes: Bound::Unlimited,
-            cache: ByteSize(64 << 20),
+            cache: ByteSize(128 << 20),
         }
     }
 }

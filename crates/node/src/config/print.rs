@@ -8,8 +8,8 @@ pub const DEFAULTS: &str = include_str!("default.toml");
 
 /// A line of [`DEFAULTS`].
 pub(super) enum Line {
-    /// A setting: its place in the file, and its comment.
-    Setting(Vec<String>, String),
+    /// A setting: its place in the file, its comment, and its default.
+    Setting(Vec<String>, String, &'static str),
     /// Anything else, as it is.
     Other(&'static str),
 }
@@ -28,8 +28,9 @@ pub(super) fn lines() -> impl Iterator<Item = Line> {
             section = name.split('.').map(str::to_owned).collect();
         }
         match line.split_once(" = ") {
-            Some((key, _)) => {
-                Line::Setting(section.iter().cloned().chain(std::iter::once(key.to_owned())).collect(), comment)
+            Some((key, default)) => {
+                let path = section.iter().cloned().chain(std::iter::once(key.to_owned()));
+                Line::Setting(path.collect(), comment, default)
             }
             None => Line::Other(line),
         }
@@ -43,7 +44,7 @@ pub fn print(config: &Config) -> Result<String, ConfigError> {
     for line in lines() {
         match line {
             Line::Other(line) => out.push_str(line),
-            Line::Setting(path, _) => {
+            Line::Setting(path, ..) => {
                 let value = path.iter().try_fold(&root, |value, key| value.get(key));
                 if let (Some(key), Some(value)) = (path.last(), value) {
                     out.push_str(&format!("{key} = {value}"));

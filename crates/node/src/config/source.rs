@@ -44,9 +44,10 @@ impl Source {
     }
 }
 
+/// Each setting with its help.
 fn settings() -> impl Iterator<Item = (Vec<String>, String)> {
     lines().filter_map(|line| match line {
-        Line::Setting(path, comment) => Some((path, comment)),
+        Line::Setting(path, comment, default) => Some((path, format!("{comment} [default: {default}]"))),
         Line::Other(_) => None,
     })
 }
@@ -68,7 +69,7 @@ impl clap::Args for Source {
             .value_name("FILE")
             .value_parser(clap::value_parser!(PathBuf))
             .help("Configuration file (TOML); `hearken config` prints one");
-        let flags = settings().map(|(path, comment)| {
+        let flags = settings().map(|(path, help)| {
             Arg::new(flag(&path))
                 .long(flag(&path))
                 .env(variable(&path))
@@ -78,7 +79,7 @@ impl clap::Args for Source {
                 .help_heading("Settings, as in the configuration file")
                 // All of them would bury the few that matter.
                 .hide_short_help(path.len() > 1)
-                .help(comment)
+                .help(help)
         });
         command.arg(file).args(flags)
     }
