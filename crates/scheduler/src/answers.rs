@@ -17,6 +17,8 @@ use crate::{
 
 /// How many times in a row an answer may be finer spans: a quarter of the keys or less each time, so 4^16 of them.
 const MAX_DEPTH: u32 = 16;
+/// Messages beyond twice those promised that may come: a provider that is being repaired itself serves what it has by then.
+const GROWN: u64 = 4096;
 /// Requests remembered that were given up, for which messages may still come.
 const CANCELLED: usize = 256;
 
@@ -239,7 +241,7 @@ impl<P: Clone + Ord + Debug> Engine<P> {
             return;
         };
         exchange.received = exchange.received.saturating_add(messages.len() as u64);
-        if exchange.over || exchange.received > exchange.promised {
+        if exchange.over || exchange.received > exchange.promised.saturating_mul(2).saturating_add(GROWN) {
             self.offend(from, Offence::Unasked);
             return self.abandon(request);
         }
