@@ -28,7 +28,7 @@
 //! side of a comparison), `config`, `status`.
 //!
 //! The engine, by what it does: `engine` (takes events apart), `announcing` and `hearing` (IHAVEs), `probing`, `asking` (whom, and
-//! the request), `answers` (what comes back), `serving`.
+//! the request), `answers` (verdicts), `delivering` (messages, and how a request ends), `serving`.
 //!
 //! Small machines that know nothing of each other: `trickle` (timers), `pursuit` (ranges that differ), `exchange` (a request under
 //! way), `peers`, `penalty`, `bucket`, `window`.
@@ -41,6 +41,7 @@ mod asking;
 mod bucket;
 mod config;
 mod context;
+mod delivering;
 mod engine;
 mod event;
 mod exchange;

@@ -139,12 +139,19 @@ impl<P: Clone + Ord> Peers<P> {
         let Some(entry) = self.peers.get_mut(peer) else { return };
         entry.connected = false;
         entry.groups.clear();
-        if entry.penalty.clean(now) {
-            self.peers.remove(peer);
+        // Budgets are remembered for a while: connecting anew must not fill them.
+        self.prune(now);
+    }
+
+    /// Keeps memory bounded: what is not connected goes, clean ones first.
+    fn prune(&mut self, now: Duration) {
+        if self.peers.len() <= REMEMBERED + self.connected_count() {
+            return;
         }
-        while self.peers.values().filter(|peer| !peer.connected).count() > REMEMBERED {
-            let oldest = self.peers.iter().find(|(_, peer)| !peer.connected).map(|(name, _)| name.clone());
-            oldest.map(|name| self.peers.remove(&name));
+        self.peers.retain(|_, peer| peer.connected || !peer.penalty.clean(now));
+        while self.peers.len() > REMEMBERED + self.connected_count() {
+            let first = self.peers.iter().find(|(_, peer)| !peer.connected).map(|(name, _)| name.clone());
+            first.map(|name| self.peers.remove(&name));
         }
     }
 
@@ -164,6 +171,7 @@ impl<P: Clone + Ord> Peers<P> {
 
     /// The peer, made if it is not known.
     pub(crate) fn entry(&mut self, peer: &P, limits: &Limits, now: Duration) -> &mut Peer {
+        self.prune(now);
         self.peers.entry(peer.clone()).or_insert_with(|| Peer::new(limits, now))
     }
 

@@ -71,7 +71,8 @@ impl<P: Clone + Ord + Debug> Engine<P> {
     /// How things stand with each peer that is connected or has something on record.
     pub fn peer_status(&self) -> impl Iterator<Item = PeerStatus<P>> {
         let now = self.ctx.now.monotonic;
-        self.peers.iter().map(move |(name, peer)| PeerStatus {
+        let worth_telling = self.peers.iter().filter(move |(_, peer)| peer.connected || !peer.penalty.clean(now));
+        worth_telling.map(move |(name, peer)| PeerStatus {
             peer: name.clone(),
             connected: peer.connected,
             points: peer.penalty.points(),
