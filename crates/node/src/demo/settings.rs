@@ -4,7 +4,7 @@ use std::time::Duration;
 use libp2p::Multiaddr;
 use libp2p::multiaddr::Protocol;
 
-use crate::config::{Bound, ByteSize, Config, GroupConfig};
+use crate::config::{Bound, Config, GroupConfig};
 use crate::trace::Trace;
 
 /// How far the window reaches beyond the trace: the live part, and some slack.
@@ -20,7 +20,6 @@ pub(super) fn config(trace: &Trace, nodes: usize) -> Config {
         ..Config::default()
     };
     config.archive.retention = Bound::Unlimited;
-    config.archive.cache = ByteSize(32 << 20);
     config.sync.window = Duration::from_secs((newest - oldest) / 1_000_000_000) + MARGIN;
     config.sync.settle_delay = Duration::from_secs(2);
     config.sync.horizon_grid = Duration::from_secs(1);
