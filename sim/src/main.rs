@@ -20,6 +20,8 @@ enum Command {
     Reconcile(reconcile::Args),
     /// Run a network of virtual nodes and see what becomes of its messages; without a scenario, a small instructive one.
     Run(run::Args),
+    /// Run a scenario with many seeds, and name those that fail.
+    Soak(run::soak::Args),
     /// The scenarios that ship, a line each.
     List,
 }
@@ -28,6 +30,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Reconcile(args) => reconcile::main(&args),
         Command::Run(args) => run::main(&args),
+        Command::Soak(args) => run::soak::main(&args),
         Command::List => {
             run::list();
             Ok(ExitCode::SUCCESS)

@@ -83,6 +83,13 @@ fn without_synchronisation_the_lost_stay_lost() {
     assert!(!outcome.passed && outcome.missing_at_end > 1_000 && outcome.bytes_per_node.max == 0.0);
 }
 
+#[test]
+fn a_bit_of_everything_ends_equal() {
+    (1..=3).for_each(|seed| {
+        passes("mixed", &[&format!("seed={seed}")]);
+    });
+}
+
 /// Crash, partition, burst, loss, regions and jitter: everything that uses chance.
 #[test]
 fn the_same_seed_gives_the_same_run() {

@@ -111,3 +111,34 @@ fn json_has_every_figure_and_the_exit_code_tells() {
     assert_eq!((json["nodes"].as_u64(), json["seed"].as_u64()), (Some(8), Some(3)));
     assert_eq!(run(&["expect.completeness_max=1s"]).status.code(), Some(1));
 }
+
+/// The page opens offline, draws every chart, and carries the same figures as the JSON.
+#[test]
+fn the_page_is_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("page.html");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hearken-sim"));
+    command.args(["run", "partition", "--json", "--set", "network.nodes=12", "--set", "event.0.parts=[\"0..6\"]"]);
+    command.args([
+        "--set",
+        "event.0.at=1m",
+        "--set",
+        "event.0.for=1m",
+        "--set",
+        "traffic.until=3m",
+        "--set",
+        "duration=5m",
+    ]);
+    let output = command.arg("--report").arg(&file).output().unwrap();
+    let page = std::fs::read_to_string(&file).unwrap();
+    let carried = page.split_once("id=\"outcome\">").unwrap().1.split_once("</script>").unwrap().0;
+    let carried: serde_json::Value = serde_json::from_str(carried).unwrap();
+    let printed: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(carried, printed);
+    assert!(!["http:", "https:", "url(", "NaN", "inf\""].iter().any(|foreign| page.contains(foreign)));
+    assert_eq!(page.matches("<svg").count(), 8, "missing copies are drawn twice, for screens and for phones");
+    let bars = printed["ihaves_per_interval"]["counts"].as_array().unwrap().len();
+    let served = printed["providers"]["curve"].as_array().unwrap().len();
+    assert_eq!(page.matches("class=\"bar\"").count(), bars + served + 5);
+    assert!(page.contains("hearken-sim run partition --set network.nodes=12"));
+}

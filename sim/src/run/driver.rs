@@ -158,6 +158,15 @@ impl Sim<'_> {
     /// A message comes to a node, by whatever way; false if it was known there.
     pub(crate) fn hold(&mut self, node: NodeId, message: MessageId) -> bool {
         let refused = self.refuses(node, message);
+        self.keep(node, message, refused)
+    }
+
+    /// A node's own message: it does not refuse that.
+    pub(crate) fn hold_own(&mut self, node: NodeId, message: MessageId) {
+        self.keep(node, message, false);
+    }
+
+    fn keep(&mut self, node: NodeId, message: MessageId, refused: bool) -> bool {
         let state = &mut self.nodes[node as usize];
         let new = if refused { state.store.refuse(message) } else { state.store.insert(message) };
         if new {

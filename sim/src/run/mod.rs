@@ -8,6 +8,7 @@
 //! | `relay` | a model of gossipsub |
 //! | `timeline`, `traffic` | events of the scenario; who publishes |
 //! | `measure`, `outcome`, `verdict` | what is counted, what came of it, whether that was expected |
+//! | [`soak`] | many seeds |
 //! | `summary`, `progress`, `trace` | for people while it runs and after; for comparison |
 
 mod driver;
@@ -18,6 +19,7 @@ mod outcome;
 mod progress;
 mod relay;
 mod sim;
+pub mod soak;
 mod store;
 mod summary;
 mod timeline;
@@ -54,8 +56,9 @@ use trace::Trace;
 #[derive(ClapArgs)]
 pub struct Args {
     /// A scenario file, or the name of one that ships (see `hearken-sim list`)
-    #[arg(default_value = "default")]
-    scenario: String,
+    ///
+    /// Without it a small instructive one runs, and writes its page to hearken-report.html.
+    scenario: Option<String>,
     /// Another seed
     #[arg(long)]
     seed: Option<u64>,
@@ -123,14 +126,15 @@ pub fn simulate(scenario: &Scenario, trace: Option<Box<dyn Write>>, show: bool) 
 /// # Errors
 /// A scenario that cannot be run, a file that cannot be written, or a bug.
 pub fn main(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
-    let mut scenario = Scenario::load(&args.scenario, &args.settings)?;
+    let mut scenario = Scenario::load(args.scenario(), &args.settings)?;
     scenario.seed = args.seed.unwrap_or(scenario.seed);
     let trace = args.trace.as_ref().map(|path| {
         let file = File::create(path).map_err(|error| format!("cannot write {}: {error}", path.display()))?;
         Ok::<_, String>(Box::new(BufWriter::new(file)) as Box<dyn Write>)
     });
     let outcome = simulate(&scenario, trace.transpose()?, !args.json)?;
-    if let Some(path) = &args.report {
+    let report = args.report();
+    if let Some(path) = &report {
         let page = crate::report::page(&scenario, &outcome, &args.replay());
         std::fs::write(path, page).map_err(|error| format!("cannot write {}: {error}", path.display()))?;
     }
@@ -140,7 +144,7 @@ pub fn main(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
         println!("{}\n{}\n", scenario.title, scenario.description);
         print!("{}", outcome.summary());
         println!("\n  again: {}", args.replay());
-        if let Some(path) = &args.report {
+        if let Some(path) = &report {
             println!("  report: {}", path.display());
         }
     }
@@ -158,9 +162,19 @@ pub fn list() {
 }
 
 impl Args {
+    fn scenario(&self) -> &str {
+        self.scenario.as_deref().unwrap_or("default")
+    }
+
+    /// Who runs it without any argument wants to see something.
+    fn report(&self) -> Option<PathBuf> {
+        let shown = (self.scenario.is_none() && !self.json).then(|| PathBuf::from("hearken-report.html"));
+        self.report.clone().or(shown)
+    }
+
     /// The command that gives the same run again.
     fn replay(&self) -> String {
-        let mut command = format!("hearken-sim run {}", quoted(&self.scenario));
+        let mut command = format!("hearken-sim run {}", quoted(self.scenario()));
         if let Some(seed) = self.seed {
             command += &format!(" --seed {seed}");
         }

@@ -56,7 +56,7 @@ impl Sim<'_> {
         let size = self.message_size();
         let message = self.ledger.publish(key, size, self.now);
         self.trace.record(self.now, publisher, "publish", u64::from(message), u64::from(size));
-        self.hold(publisher, message);
+        self.hold_own(publisher, message);
         self.gossip_message(publisher, message);
         self.feed(publisher, hearken_scheduler::Event::Live(GROUP))
     }

@@ -25,6 +25,7 @@ pub(crate) const ALL: &[Shipped] = shipped![
     "windows",
     "skew",
     "refusals",
+    "mixed",
     "rare-news",
     "thousand-gap",
     "waku-target",
