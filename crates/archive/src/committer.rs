@@ -4,6 +4,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread::{self, JoinHandle},
+    time::{Duration, Instant},
 };
 
 use crate::{Admission, AdmitError, Archive, Candidate};
@@ -26,16 +27,21 @@ pub struct CommitterOptions {
     pub commit_messages: usize,
     /// Bytes of bodies in one commit, unless one batch alone has more.
     pub commit_bytes: usize,
+    /// How long a commit that is not full waits for more (as `commit_delay` of PostgreSQL). Longer: fewer pages are written for
+    /// the same messages while many arrive; a single message is acknowledged later.
+    pub linger: Duration,
 }
 
 impl Default for CommitterOptions {
     /// Commits of up to 10,000 messages or 16 MiB, and twice as much waiting: one commit's worth while another is written.
+    /// They linger about as long as a commit of some hundred messages takes.
     fn default() -> CommitterOptions {
         CommitterOptions {
             queue_messages: 20_000,
             queue_bytes: 32 << 20,
             commit_messages: 10_000,
             commit_bytes: 16 << 20,
+            linger: Duration::from_millis(20),
         }
     }
 }
@@ -200,6 +206,7 @@ impl Shared {
         while queue.batches.is_empty() && !queue.stopped {
             queue = self.work.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
+        queue = self.linger(queue);
         let (mut taken, mut messages, mut bytes) = (Vec::new(), 0, 0);
         while let Some(first) = queue.batches.front() {
             messages += first.batch.len();
@@ -216,6 +223,19 @@ impl Shared {
         }
         self.room.notify_all();
         (!taken.is_empty()).then_some(taken)
+    }
+
+    /// Waits until a commit is full, or no more may come, or it has waited long enough.
+    fn linger<'a>(&self, mut queue: MutexGuard<'a, Queue>) -> MutexGuard<'a, Queue> {
+        let until = Instant::now() + self.options.linger;
+        loop {
+            let full = queue.messages >= self.options.commit_messages || queue.bytes >= self.options.commit_bytes;
+            let left = until.saturating_duration_since(Instant::now());
+            if full || queue.stopped || left.is_zero() {
+                return queue;
+            }
+            queue = self.work.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
     }
 }
 

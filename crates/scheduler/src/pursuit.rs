@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use hearken_tree::KeyRange;
+use hearken_tree::{Key, KeyRange};
 
 use crate::Difference;
 
@@ -60,13 +60,15 @@ impl<P> Task<P> {
 /// The tasks of a group.
 pub(crate) struct Pursuit<P> {
     tasks: BTreeMap<TaskId, Task<P>>,
+    /// The same by where their ranges start.
+    starts: BTreeSet<(Key, TaskId)>,
     next: u64,
     stalled_until: Duration,
 }
 
 impl<P: Clone + Ord> Pursuit<P> {
     pub(crate) fn new() -> Pursuit<P> {
-        Pursuit { tasks: BTreeMap::new(), next: 0, stalled_until: Duration::ZERO }
+        Pursuit { tasks: BTreeMap::new(), starts: BTreeSet::new(), next: 0, stalled_until: Duration::ZERO }
     }
 
     pub(crate) fn task(&self, id: TaskId) -> Option<&Task<P>> {
@@ -107,13 +109,23 @@ impl<P: Clone + Ord> Pursuit<P> {
     }
 
     pub(crate) fn overlaps(&self, range: &KeyRange) -> bool {
-        self.tasks.values().any(|task| task.range.intersection(range).is_some())
+        self.overlapping(range).next().is_some()
+    }
+
+    /// The tasks in `range`, last first: since ranges do not overlap, those before the first that ends in time do so, too.
+    fn overlapping(&self, range: &KeyRange) -> impl Iterator<Item = (TaskId, &Task<P>)> {
+        let before = self.starts.range(..(range.end(), TaskId(0))).rev();
+        let tasks = before.filter_map(|(_, id)| Some((*id, self.tasks.get(id)?)));
+        let start = range.start();
+        tasks.take_while(move |(_, task)| task.range.end() > start)
     }
 
     /// Drops what waits in `range` and fits.
     pub(crate) fn drop_waiting(&mut self, range: &KeyRange, fits: impl Fn(&Task<P>) -> bool) {
-        self.tasks
-            .retain(|_, task| task.not_before.is_none() || task.range.intersection(range).is_none() || !fits(task));
+        let waiting = self.overlapping(range).filter(|(_, task)| task.not_before.is_some() && fits(task));
+        for id in waiting.map(|(id, _)| id).collect::<Vec<_>>() {
+            self.finish(id);
+        }
     }
 
     /// The tasks whose time has come, in order of their ranges.
@@ -159,7 +171,9 @@ impl<P: Clone + Ord> Pursuit<P> {
 
     /// Settled, or given up.
     pub(crate) fn finish(&mut self, id: TaskId) -> Option<Task<P>> {
-        self.tasks.remove(&id)
+        let task = self.tasks.remove(&id)?;
+        self.starts.remove(&(task.range.start(), id));
+        Some(task)
     }
 
     /// The peer holds nothing that is missing here, or nobody could be asked: try elsewhere, later each time. False if that
@@ -171,7 +185,7 @@ impl<P: Clone + Ord> Pursuit<P> {
         let again = task.unconfirmed < UNCONFIRMED_TRIES && task.claim() > 0;
         task.not_before = Some(now + Duration::from_secs(1 << (task.unconfirmed - 1).min(8)));
         if !again {
-            self.tasks.remove(&id);
+            self.finish(id);
         }
         again
     }
@@ -183,7 +197,7 @@ impl<P: Clone + Ord> Pursuit<P> {
         task.failed += 1;
         task.not_before = Some(now);
         if task.failed >= FAILED_TRIES {
-            self.tasks.remove(&id);
+            self.finish(id);
         }
     }
 
@@ -214,6 +228,7 @@ impl<P: Clone + Ord> Pursuit<P> {
         self.next += 1;
         let Difference { range, theirs, ours } = difference;
         let (tried, unconfirmed, failed) = (BTreeSet::new(), 0, 0);
+        self.starts.insert((range.start(), id));
         self.tasks.insert(id, Task { range, theirs, ours, source, depth, tried, unconfirmed, failed, not_before });
         id
     }
