@@ -16,6 +16,7 @@ use hearken::archive::{
 };
 use hearken::{AntiEntropy, Config, GroupId, Host, Id, Key, KeyRange, Status};
 use libp2p::gossipsub::{self, IdentTopic, MessageAcceptance, MessageAuthenticity, MessageId, ValidationMode};
+use libp2p::swarm::dial_opts::DialOpts;
 use libp2p::swarm::{NetworkBehaviour, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, Swarm, SwarmBuilder, noise, tcp, yamux};
 use tokio::sync::{mpsc, oneshot};
@@ -207,7 +208,12 @@ impl Node {
                         commands.apply(command, &mut swarm.behaviour_mut().gossipsub);
                     }
                     told = told.recv() => match told {
-                        Some(Tell::Dial(address)) => swarm.dial(address).unwrap(),
+                        Some(Tell::Dial(address)) => {
+                            // From a port of its own: two that dial each other at the same time from the ports on which they
+                            // listen would meet in one TCP connection that both believe to have opened.
+                            let dial = DialOpts::unknown_peer_id().address(address).allocate_new_port();
+                            swarm.dial(dial.build()).unwrap();
+                        }
                         Some(Tell::Disconnect(peer)) => { let _ = swarm.disconnect_peer_id(peer); }
                         Some(Tell::Publish(body)) => { let _ = swarm.behaviour_mut().gossipsub.publish(IdentTopic::new(TOPIC), body); }
                         None => return,
