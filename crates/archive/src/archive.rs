@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use hearken_tree::{GroupId, Id, Key, KeyRange, PageError, Snapshot};
 
@@ -98,11 +98,7 @@ pub enum AdmitError {
         source: std::io::Error,
     },
     /// The archive's file is damaged.
-    #[error(
-        "the archive {} is damaged: {found}. Restore it from a backup, or move it away: an empty archive fetches from its \
-         neighbours what lies in its window",
-        path.display()
-    )]
+    #[error("{}", damaged(path, found))]
     Corrupt {
         /// The file.
         path: PathBuf,
@@ -112,6 +108,15 @@ pub enum AdmitError {
     /// The index failed.
     #[error("indexing a batch of messages failed, nothing of it was stored: {0}. The index is rebuilt: try again")]
     Index(#[from] PageError),
+}
+
+/// What to say of a damaged file, whenever that comes out.
+pub(crate) fn damaged(path: &Path, found: &str) -> String {
+    format!(
+        "the archive {} is damaged: {found}. Restore it from a backup, or move it away: an empty archive fetches from its \
+         neighbours what lies in its window",
+        path.display()
+    )
 }
 
 /// The archive could not be read.
@@ -125,11 +130,7 @@ pub enum ReadError {
     #[error("reading the archive failed: {0}")]
     Storage(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The archive's file is damaged.
-    #[error(
-        "the archive {} is damaged: {found}. Restore it from a backup, or move it away: an empty archive fetches from its \
-         neighbours what lies in its window",
-        path.display()
-    )]
+    #[error("{}", damaged(path, found))]
     Corrupt {
         /// The file.
         path: PathBuf,

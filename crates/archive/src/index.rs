@@ -21,18 +21,7 @@ impl GroupIndex {
         if refusing && self.held.is_none() {
             self.held = Some(self.kept.clone());
         }
-        if let Some(held) = &mut self.held {
-            held.insert_all(changes.stored.iter().chain(&changes.refused).chain(&changes.deleted).copied())?;
-            remove_all(held, &changes.forgotten)?;
-        }
-        self.kept.insert_all(changes.stored.iter().copied())?;
-        remove_all(&mut self.kept, &changes.deleted)?;
-        if let Some(bound) = &changes.before {
-            self.kept.drop_before(bound)?;
-            if let Some(held) = &mut self.held {
-                held.drop_before(bound)?;
-            }
-        }
+        follow(&mut self.kept, self.held.as_mut(), changes)?;
         if refused == 0 {
             self.held = None;
         }
@@ -47,7 +36,20 @@ impl GroupIndex {
     }
 }
 
+/// Brings both trees up to what one transaction changed; `held` comes along where there is one.
+pub(crate) fn follow(kept: &mut Tree, held: Option<&mut Tree>, changes: &Changes) -> Result<(), PageError> {
+    if let Some(held) = held {
+        held.insert_all(changes.stored.iter().chain(&changes.refused).chain(&changes.deleted).copied())?;
+        remove_all(held, &changes.forgotten)?;
+        changes.before.map_or(Ok(0), |bound| held.drop_before(&bound))?;
+    }
+    kept.insert_all(changes.stored.iter().copied())?;
+    remove_all(kept, &changes.deleted)?;
+    changes.before.map_or(Ok(0), |bound| kept.drop_before(&bound))?;
+    Ok(())
+}
+
 /// Removes keys, which are there.
-pub(crate) fn remove_all(tree: &mut Tree, keys: &[Key]) -> Result<(), PageError> {
+fn remove_all(tree: &mut Tree, keys: &[Key]) -> Result<(), PageError> {
     keys.iter().try_for_each(|key| tree.remove(key).map(|_| ()))
 }

@@ -1,6 +1,6 @@
 use std::path::{Path, PathBuf};
 
-use crate::{AdmitError, ReadError};
+use crate::{AdmitError, ReadError, archive::damaged};
 
 /// The archive could not be opened. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -18,11 +18,7 @@ pub enum OpenError {
         found: String,
     },
     /// The file is cut off or damaged.
-    #[error(
-        "the archive {} is damaged: {found}. Restore it from a backup, or move it away: an empty archive fetches from its \
-         neighbours what lies in its window",
-        path.display()
-    )]
+    #[error("{}", damaged(path, found))]
     Corrupt {
         /// The file.
         path: PathBuf,

@@ -9,7 +9,7 @@ use super::{
     schema::{GROUPS, GroupRow, PAGE_KEY, PAGES, Which, page_key, page_keys, seal_page},
     version::Version,
 };
-use crate::{AdmitError, View, index::remove_all, ledger::Changes};
+use crate::{AdmitError, View, index::follow, ledger::Changes};
 
 /// A group's trees as of the last commit, or with changes that are to be committed.
 pub(super) struct GroupTrees {
@@ -60,18 +60,7 @@ impl GroupTrees {
         if refused == 0 {
             self.held = None;
         }
-        if let Some(held) = &mut self.held {
-            held.insert_all(changes.stored.iter().chain(&changes.refused).chain(&changes.deleted).copied())?;
-            remove_all(held, &changes.forgotten)?;
-        }
-        self.kept.insert_all(changes.stored.iter().copied())?;
-        remove_all(&mut self.kept, &changes.deleted)?;
-        if let Some(bound) = &changes.before {
-            self.kept.drop_before(bound)?;
-            if let Some(held) = &mut self.held {
-                held.drop_before(bound)?;
-            }
-        }
+        follow(&mut self.kept, self.held.as_mut(), changes)?;
         Ok(())
     }
 
