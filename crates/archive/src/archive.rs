@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 
 use hearken_tree::{GroupId, Id, Key, KeyRange, PageError, Snapshot};
 
-use crate::{Admission, Candidate, Filter, FormatError};
+use crate::{Admission, Candidate, Filter, FormatError, Query, QueryPage};
 
 use bytes::Bytes;
 
@@ -47,6 +47,11 @@ pub(crate) struct Page {
 impl Page {
     pub(crate) fn new(limit: PageLimit) -> Page {
         Page { messages: Vec::new(), limit, bytes: 0 }
+    }
+
+    /// Whether no further message fits, whatever its size.
+    pub(crate) fn is_full(&self) -> bool {
+        !self.messages.is_empty() && (self.messages.len() >= self.limit.messages || self.bytes >= self.limit.bytes)
     }
 
     /// Adds a message whose body has `size` bytes; `false`, without making it, if the page is full.
@@ -162,6 +167,18 @@ pub trait Archive: Send + Sync {
 
     /// The group's messages in `range`, in the order of their keys, up to `limit`. To go on, ask from just past the last key.
     fn scan(&self, group: &GroupId, range: &KeyRange, limit: PageLimit) -> Result<Vec<StoredMessage>, ReadError>;
+
+    /// A page of the messages that a query asks for, whatever groups they belong to. One call looks at a bounded number of messages:
+    /// go on with [`QueryPage::rest`] until that is `None`.
+    fn query(&self, query: &Query) -> Result<QueryPage, ReadError>;
+
+    /// The stored messages with these ids, in the order asked; `None` for one that is not stored.
+    fn get_by_id(&self, ids: &[Id]) -> Result<Vec<Option<StoredMessage>>, ReadError> {
+        let keys = ids.iter().map(|id| self.find(id)).collect::<Result<Vec<_>, _>>()?;
+        let found: Vec<Key> = keys.iter().copied().flatten().collect();
+        let mut messages = self.get(&found)?.into_iter();
+        Ok(keys.into_iter().map(|key| key.and_then(|_| messages.next().flatten())).collect())
+    }
 
     /// Deletes messages and remembers them as refused, so that they do not come back.
     fn delete(&self, keys: &[Key]) -> Result<u64, AdmitError>;

@@ -49,6 +49,7 @@
 //! | `admission` | candidates, what becomes of them, limits |
 //! | `filter`, `format`, `options` | which messages, how they are read, what an archive has to be told |
 //! | `predicate` | the one admission predicate |
+//! | `query` | store queries, in pages |
 //! | `ledger` | what admitting, deleting and retaining do to tables, for every backend |
 //! | `index` | the trees of a group |
 //! | `memory` | the backend in memory |
@@ -67,6 +68,7 @@ mod ledger;
 mod memory;
 mod options;
 mod predicate;
+mod query;
 
 pub use admission::{Admission, Candidate, Limits, Origin, RefusalReason, Validator};
 pub use archive::{AdmitError, Archive, PageLimit, ReadError, StoredMessage, View};
@@ -76,3 +78,4 @@ pub use filter::Filter;
 pub use format::{FormatError, Header, MessageFormat};
 pub use memory::Memory;
 pub use options::ArchiveOptions;
+pub use query::{Query, QueryPage};

@@ -7,11 +7,12 @@ use bytes::Bytes;
 use hearken_tree::{GroupId, Id, Key, KeyRange};
 
 use crate::{
-    Admission, AdmitError, Archive, ArchiveOptions, Candidate, Filter, PageLimit, ReadError, RefusalReason,
-    StoredMessage, View,
+    Admission, AdmitError, Archive, ArchiveOptions, Candidate, Filter, PageLimit, Query, QueryPage, ReadError,
+    RefusalReason, StoredMessage, View,
     index::GroupIndex,
     ledger::{Ledger, Tables, Totals},
     predicate::Predicate,
+    query::{Filling, Looked},
 };
 
 /// An archive in memory: for tests and the simulator. Behaves as the embedded one, but for being gone with the process.
@@ -118,6 +119,20 @@ impl Archive for Memory {
         Ok(page.messages)
     }
 
+    fn query(&self, query: &Query) -> Result<QueryPage, ReadError> {
+        let state = self.state();
+        let range = state.maps.messages.range(query.range.start()..query.range.end());
+        let rows: &mut dyn Iterator<Item = _> =
+            if query.newest_first { &mut range.rev() } else { &mut range.into_iter() };
+        let mut filling = Filling::new(query);
+        for (key, row) in rows {
+            if !filling.look(key, &LookedRow { key, row, predicate: &self.predicate })? {
+                break;
+            }
+        }
+        Ok(filling.finish())
+    }
+
     fn delete(&self, keys: &[Key]) -> Result<u64, AdmitError> {
         self.write(|ledger| ledger.delete(keys))
     }
@@ -134,6 +149,32 @@ impl Archive for Memory {
 
     fn kept_from(&self, now: u64) -> u64 {
         self.predicate.kept_from(now).max(self.state().totals.floor)
+    }
+}
+
+/// A row, as a query looks at it.
+struct LookedRow<'a> {
+    key: &'a Key,
+    row: &'a Row,
+    predicate: &'a Predicate,
+}
+
+impl Looked<ReadError> for LookedRow<'_> {
+    fn pubsub_topic(&self) -> Result<&str, ReadError> {
+        Ok(&self.row.pubsub_topic)
+    }
+
+    fn content_topic(&self) -> Result<String, ReadError> {
+        // What was admitted can be read.
+        Ok(self.predicate.content_topic(&self.row.pubsub_topic, &self.row.body).unwrap_or_default())
+    }
+
+    fn size(&self) -> usize {
+        self.row.body.len()
+    }
+
+    fn message(&self) -> Result<StoredMessage, ReadError> {
+        Ok(self.row.message(self.key))
     }
 }
 

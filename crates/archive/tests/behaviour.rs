@@ -6,8 +6,8 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use common::*;
 use hearken_archive::{
-    Admission, AdmitError, Archive, ArchiveOptions, Candidate, Header, Memory, Origin, PageLimit, ReadError,
-    RefusalReason, Validator,
+    Admission, AdmitError, Archive, ArchiveOptions, Candidate, Filter, Header, Memory, Origin, PageLimit, Query,
+    ReadError, RefusalReason, StoredMessage, Validator,
 };
 use hearken_tree::{Key, KeyRange};
 
@@ -78,6 +78,9 @@ on_both! {
     pages_by_messages_and_bytes
     duplicates_in_a_batch_count_once
     unknown_groups_are_errors
+    answers_queries
+    a_query_looks_at_a_bounded_number_of_messages
+    finds_by_id
     a_validator_that_panics_refuses
 }
 
@@ -346,6 +349,107 @@ fn unknown_groups_are_errors(make: Make<'_>) {
     assert_eq!(archive.get(&[key(&nth(0))]).unwrap(), [None]);
     assert!(matches!(archive.view(&unknown.group()), Err(ReadError::UnknownGroup(_))));
     assert!(matches!(archive.scan(&unknown.group(), &KeyRange::ALL, ALL), Err(ReadError::UnknownGroup(_))));
+}
+
+/// Everything a query finds, page by page.
+fn pages_of(archive: &dyn Archive, mut query: Query) -> Vec<Vec<StoredMessage>> {
+    let mut pages = Vec::new();
+    loop {
+        let page = archive.query(&query).unwrap();
+        pages.push(page.messages);
+        let Some(rest) = page.rest else { return pages };
+        assert!(query.range.covers(&rest) && query.range != rest, "it goes on");
+        query.range = rest;
+    }
+}
+
+fn answers_queries(make: Make<'_>) {
+    let other = Filter { pubsub_topic: model::OTHER.to_owned(), content_topics: BTreeSet::new() };
+    let archive = make(options(vec![filter(&[]), filter(&["a"]), other]));
+    let mut expected = Vec::new();
+    for n in 0..90 {
+        let (body, topic) = (nth(n), [TOPIC, TOPIC, TOPIC, model::OTHER][usize::try_from(n % 4).unwrap()]);
+        admit(&*archive, &[Candidate { body: body.clone(), origin: Origin::Topic(topic.to_owned()) }]);
+        expected.push((body, topic, ["a", "b", "c"][usize::try_from(n % 3).unwrap()]));
+    }
+    let within = KeyRange::between(expected_time(10), expected_time(80));
+    for range in [KeyRange::ALL, within, KeyRange::between(5, 5), KeyRange::between(0, NOW * 2)] {
+        for pubsub_topic in [None, Some(TOPIC), Some(model::OTHER), Some("elsewhere")] {
+            for content_topics in [&[][..], &["a"], &["c", "b"], &["z"]] {
+                for (newest_first, messages) in [(false, 1), (true, 7), (false, 7), (true, 1000)] {
+                    let query = Query {
+                        pubsub_topic: pubsub_topic.map(str::to_owned),
+                        content_topics: content_topics.iter().map(|topic| (*topic).to_owned()).collect(),
+                        range,
+                        newest_first,
+                        limit: PageLimit { messages, bytes: usize::MAX },
+                    };
+                    let pages = pages_of(&*archive, query.clone());
+                    assert!(pages.iter().all(|page| page.len() <= messages), "{query:?}");
+                    let found: Vec<_> =
+                        pages.concat().into_iter().map(|found| (found.body, found.pubsub_topic)).collect();
+                    let mut wanted: Vec<_> = expected
+                        .iter()
+                        .filter(|(body, on, content)| {
+                            range.contains(&key(body))
+                                && pubsub_topic.is_none_or(|topic| topic == *on)
+                                && (content_topics.is_empty() || content_topics.contains(content))
+                        })
+                        .map(|(body, on, _)| (body.clone(), (*on).to_owned()))
+                        .collect();
+                    if newest_first {
+                        wanted.reverse();
+                    }
+                    assert_eq!(found, wanted, "{query:?}");
+                }
+            }
+        }
+    }
+    // From behind a message on, whichever way.
+    for newest_first in [false, true] {
+        let limit = PageLimit { messages: 2, bytes: usize::MAX };
+        let (pubsub_topic, content_topics) = (Some(TOPIC.to_owned()), BTreeSet::new());
+        let query = Query { pubsub_topic, content_topics, range: KeyRange::ALL, newest_first, limit };
+        let key_of = |n: usize| key(&expected[n].0);
+        let found = archive.query(&query.after(&key_of(8))).unwrap().messages;
+        let found: Vec<Key> = found.iter().map(|message| message.key).collect();
+        assert_eq!(found, if newest_first { [key_of(6), key_of(5)] } else { [key_of(9), key_of(10)] });
+    }
+}
+
+fn expected_time(n: u64) -> u64 {
+    key(&nth(n)).timestamp()
+}
+
+/// However rare what is sought, a call ends soon; whoever goes on finds it.
+fn a_query_looks_at_a_bounded_number_of_messages(make: Make<'_>) {
+    let archive = make(options(vec![filter(&[])]));
+    let mut bodies: Vec<_> = (0..25_000).map(nth).collect();
+    bodies.push(body(NOW - 1, "z", b"rare"));
+    admit(&*archive, &bodies.iter().map(live).collect::<Vec<_>>());
+    let limit = PageLimit { messages: 10, bytes: usize::MAX };
+    let query = Query {
+        pubsub_topic: None,
+        content_topics: BTreeSet::from(["z".to_owned()]),
+        range: KeyRange::ALL,
+        newest_first: false,
+        limit,
+    };
+    let first = archive.query(&query).unwrap();
+    assert!(first.messages.is_empty() && first.rest.is_some());
+    let pages = pages_of(&*archive, query);
+    assert!((2..10).contains(&pages.len()), "{}", pages.len());
+    assert_eq!(pages.concat().len(), 1);
+}
+
+fn finds_by_id(make: Make<'_>) {
+    let archive = make(options(vec![filter(&[])]));
+    let bodies: Vec<_> = (0..10).map(nth).collect();
+    admit(&*archive, &bodies.iter().map(live).collect::<Vec<_>>());
+    let ids = [key(&bodies[3]).id(), key(&nth(1000)).id(), key(&bodies[1]).id(), key(&bodies[3]).id()];
+    let found = archive.get_by_id(&ids).unwrap();
+    let found: Vec<_> = found.into_iter().map(|message| message.map(|message| message.body)).collect();
+    assert_eq!(found, [Some(bodies[3].clone()), None, Some(bodies[1].clone()), Some(bodies[3].clone())]);
 }
 
 /// Panics over messages whose payload begins with `bad`.

@@ -14,7 +14,7 @@ use std::{
 use common::*;
 use hearken_archive::{
     Admission, AdmitError, Archive, Candidate, Committed, Committer, CommitterOptions, Filter, Memory, PageLimit,
-    ReadError, RejectedReason, StoredMessage, View,
+    Query, QueryPage, ReadError, RejectedReason, StoredMessage, View,
 };
 use hearken_tree::{GroupId, Id, Key, KeyRange};
 
@@ -48,6 +48,9 @@ impl Archive for Gated {
     }
     fn scan(&self, group: &GroupId, range: &KeyRange, limit: PageLimit) -> Result<Vec<StoredMessage>, ReadError> {
         self.inner.scan(group, range, limit)
+    }
+    fn query(&self, query: &Query) -> Result<QueryPage, ReadError> {
+        self.inner.query(query)
     }
     fn delete(&self, keys: &[Key]) -> Result<u64, AdmitError> {
         self.inner.delete(keys)

@@ -33,10 +33,12 @@ use self::{
     version::{Context, Version},
 };
 use crate::{
-    Admission, AdmitError, Archive, ArchiveOptions, Candidate, Filter, PageLimit, ReadError, StoredMessage, View,
+    Admission, AdmitError, Archive, ArchiveOptions, Candidate, Filter, PageLimit, Query, QueryPage, ReadError,
+    StoredMessage, View,
     archive::Page,
     ledger::{Changes, Ledger, Totals},
     predicate::Predicate,
+    query::{Filling, Looked},
 };
 
 /// Where an [`Embedded`] archive lies and how much memory it may take.
@@ -277,12 +279,16 @@ impl Embedded {
         self.store.read().map_err(unreadable)?.open_table(MESSAGES).map_err(unreadable)
     }
 
-    /// The message in a row, if it is the one that belongs at `key`: a damaged file must not give a wrong one.
-    fn message(&self, key: &Key, row: &[u8]) -> Result<StoredMessage, ReadError> {
-        let Some((row, pubsub_topic, _)) = self.context.read_row(key, row) else {
+    /// What is in a row, if it is the message that belongs at `key`: a damaged file must not give a wrong one.
+    fn read_row<'a>(&'a self, key: &Key, row: &'a [u8]) -> Result<(MessageRow<'a>, &'a str, String), ReadError> {
+        self.context.read_row(key, row).ok_or_else(|| {
             let found = format!("what is stored at {key:?} is not that message");
-            return Err(unreadable(redb::Error::Corrupted(found)));
-        };
+            unreadable(redb::Error::Corrupted(found))
+        })
+    }
+
+    fn message(&self, key: &Key, row: &[u8]) -> Result<StoredMessage, ReadError> {
+        let (row, pubsub_topic, _) = self.read_row(key, row)?;
         let (pubsub_topic, body) = (pubsub_topic.to_owned(), Bytes::copy_from_slice(row.body));
         Ok(StoredMessage { key: *key, sequence: row.sequence, pubsub_topic, body })
     }
@@ -313,6 +319,32 @@ impl Writer {
         let Totals { sequence, messages, bytes, floor, .. } = self.totals;
         let stats = ArchiveStats { messages, bytes, sequence };
         Published { views: self.indexes.iter().map(GroupTrees::view).collect(), stats, floor }
+    }
+}
+
+/// A row, as a query looks at it.
+struct LookedRow<'a> {
+    archive: &'a Embedded,
+    key: Key,
+    row: &'a [u8],
+}
+
+impl Looked<ReadError> for LookedRow<'_> {
+    fn pubsub_topic(&self) -> Result<&str, ReadError> {
+        let row = MessageRow::read(self.row).map_err(unreadable)?;
+        self.archive.context.topics.name(row.topic).map_err(unreadable)
+    }
+
+    fn content_topic(&self) -> Result<String, ReadError> {
+        self.archive.read_row(&self.key, self.row).map(|(.., content_topic)| content_topic)
+    }
+
+    fn size(&self) -> usize {
+        self.row.len().saturating_sub(MessageRow::HEAD)
+    }
+
+    fn message(&self) -> Result<StoredMessage, ReadError> {
+        self.archive.message(&self.key, self.row)
     }
 }
 
@@ -378,6 +410,25 @@ impl Archive for Embedded {
                 }
             }
             Ok(page.messages)
+        })
+    }
+
+    fn query(&self, query: &Query) -> Result<QueryPage, ReadError> {
+        self.reading(|| {
+            let (start, end) = (query.range.start(), query.range.end());
+            let range = self.messages()?.range::<&[u8; Key::LEN]>(start.as_bytes()..end.as_bytes());
+            let range = range.map_err(unreadable)?;
+            let rows: &mut dyn Iterator<Item = _> =
+                if query.newest_first { &mut range.rev() } else { &mut range.into_iter() };
+            let mut filling = Filling::new(query);
+            for row in rows {
+                let (key, row) = row.map_err(unreadable)?;
+                let key = Key::from_bytes(*key.value());
+                if !filling.look(&key, &LookedRow { archive: self, key, row: row.value() })? {
+                    break;
+                }
+            }
+            Ok(filling.finish())
         })
     }
 
