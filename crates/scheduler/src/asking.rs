@@ -70,7 +70,9 @@ impl<P: Clone + Ord + Debug> Engine<P> {
             let Some(task) = group.pursuit.task(id) else { continue };
             match &task.source {
                 Source::Peer(peer)
-                    if !much && !task.tried.contains(peer) && self.may_wait_for(group.config.id, peer) =>
+                    if (!much || !task.tried.is_empty())
+                        && !task.tried.contains(peer)
+                        && self.may_wait_for(group.config.id, peer) =>
                 {
                     if free.contains(peer) {
                         promised.entry(peer.clone()).or_default().push(id);

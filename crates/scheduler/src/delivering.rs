@@ -67,6 +67,7 @@ impl<P: Clone + Ord + Debug> Engine<P> {
             group.refreshed |= outcome.stored > 0;
             group.synced_at = Some(self.ctx.now.monotonic);
             group.repaired += outcome.stored;
+            group.tail.repaired(&peer, outcome.stored);
             group.confirmed(&mut self.ctx);
         }
         if outcome.unasked > 0 {

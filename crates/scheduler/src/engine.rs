@@ -127,6 +127,7 @@ impl<P: Clone + Ord + Debug> Engine<P> {
             self.tick_announcer(group);
             self.tick_probes(group);
             self.pursue(group);
+            self.follow_up(group);
         }
     }
 

@@ -23,6 +23,8 @@ pub enum Trigger {
     Doubt,
     /// A range that was too costly as it was asked.
     Narrow,
+    /// A repair after which more is probably missing.
+    FollowUp,
 }
 
 impl Trigger {
@@ -36,6 +38,7 @@ impl Trigger {
             Trigger::Manual => "manual",
             Trigger::Doubt => "doubt",
             Trigger::Narrow => "narrow",
+            Trigger::FollowUp => "follow_up",
         }
     }
 }

@@ -6,7 +6,10 @@ use std::{
 
 use hearken_wire::{Salt, ShortFingerprint};
 
-use crate::{GroupConfig, bucket::Bucket, context::Context, hearing::hint_rate, pursuit::Pursuit, trickle::Trickle};
+use crate::{
+    GroupConfig, bucket::Bucket, context::Context, following::Tail, hearing::hint_rate, pursuit::Pursuit,
+    trickle::Trickle,
+};
 
 /// Announcements remembered, so that a replay is known as one.
 const HEARD: usize = 256;
@@ -54,6 +57,8 @@ pub(crate) struct Group<P> {
     pub(crate) count: Option<u64>,
     /// Messages repaired since start.
     pub(crate) repaired: u64,
+    /// What else may be missing after a repair.
+    pub(crate) tail: Tail<P>,
 }
 
 /// A peer that holds more than this node, by what its probe said.
@@ -120,6 +125,7 @@ impl<P: Clone + Ord> Group<P> {
             suspects: BTreeMap::new(),
             count: None,
             repaired: 0,
+            tail: Tail::new(),
         };
         group.schedule_probe(ctx);
         group

@@ -28,7 +28,8 @@
 //! side of a comparison), `config`, `status`.
 //!
 //! The engine, by what it does: `engine` (takes events apart), `announcing` and `hearing` (IHAVEs), `probing`, `asking` (whom, and
-//! the request), `answers` (verdicts), `delivering` (messages, and how a request ends), `serving`.
+//! the request), `answers` (verdicts), `delivering` (messages, and how a request ends), `following` (what else may be missing),
+//! `serving`.
 //!
 //! Small machines that know nothing of each other: `trickle` (timers), `pursuit` (ranges that differ), `exchange` (a request under
 //! way), `peers`, `penalty`, `bucket`, `window`.
@@ -45,6 +46,7 @@ mod delivering;
 mod engine;
 mod event;
 mod exchange;
+mod following;
 mod group;
 mod hearing;
 mod job;

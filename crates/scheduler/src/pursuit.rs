@@ -84,7 +84,7 @@ impl<P: Clone + Ord> Pursuit<P> {
     }
 
     /// A new difference, to be asked about from `not_before`. Left out where its range is being asked about already; a
-    /// neighbour's word replaces rumours, and what it said before, that wait.
+    /// neighbour's word replaces rumours, what it said before, and what somebody did not confirm, that wait.
     pub(crate) fn add(
         &mut self,
         difference: Difference,
@@ -94,7 +94,9 @@ impl<P: Clone + Ord> Pursuit<P> {
         limit: usize,
     ) -> bool {
         if source != Source::Hint {
-            self.drop_waiting(&difference.range, |task| task.source == Source::Hint || task.source == source);
+            let replaced =
+                |task: &Task<P>| task.source == Source::Hint || task.source == source || task.unconfirmed > 0;
+            self.drop_waiting(&difference.range, replaced);
         }
         if self.tasks.len() >= limit || self.overlaps(&difference.range) {
             return false;
@@ -137,6 +139,11 @@ impl<P: Clone + Ord> Pursuit<P> {
         let mut due: Vec<(KeyRange, TaskId)> = due.map(|(id, task)| (task.range, *id)).collect();
         due.sort_unstable();
         due.into_iter().map(|(_, id)| id).collect()
+    }
+
+    /// Whether a task is being asked about, or is due.
+    pub(crate) fn busy(&self, now: Duration) -> bool {
+        self.tasks.values().any(|task| task.not_before.is_none_or(|at| at <= now))
     }
 
     /// When the next task is due.
@@ -183,7 +190,10 @@ impl<P: Clone + Ord> Pursuit<P> {
         task.tried.extend(peer.cloned());
         task.unconfirmed += 1;
         let again = task.unconfirmed < UNCONFIRMED_TRIES && task.claim() > 0;
-        task.not_before = Some(now + Duration::from_secs(1 << (task.unconfirmed - 1).min(8)));
+        // Who said so of itself can be asked at once.
+        let known = matches!(&task.source, Source::Peer(peer) if !task.tried.contains(peer));
+        let wait = if known { Duration::ZERO } else { Duration::from_secs(1 << (task.unconfirmed - 1).min(8)) };
+        task.not_before = Some(now + wait);
         if !again {
             self.finish(id);
         }

@@ -15,7 +15,8 @@ use crate::{
     window,
 };
 
-/// How long a requester that holds more than this node has to tell what, by its sketches, before it is asked.
+/// How long a requester that holds more than this node has to tell what, by its sketches, before it is asked; a quarter of
+/// the shortest interval if that is less.
 const YIELD: std::time::Duration = std::time::Duration::from_secs(1);
 /// Cost units of the smallest request.
 const LEAST_COST: f64 = 10_000.0;
@@ -192,7 +193,7 @@ impl<P: Clone + Ord + Debug> Engine<P> {
     /// The peer holds so many messages more than this node, by its probe, or less than before, by its sketches. Unless these
     /// tell all, it is asked in a moment.
     fn suspect(&mut self, id: GroupId, peer: &P, excess: i64, probe: bool) {
-        let at = self.ctx.now.monotonic + YIELD;
+        let at = self.ctx.now.monotonic + YIELD.min(self.ctx.config.interval_min / 4);
         let Some(group) = self.groups.get_mut(&id) else { return };
         match group.suspects.get_mut(peer) {
             Some(suspect) => suspect.excess = suspect.excess.saturating_add(excess),
