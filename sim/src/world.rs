@@ -256,7 +256,10 @@ impl World {
         let mut keys = Vec::new();
         for selected in selection {
             match selected {
-                Selection::Range(range) => keys.extend(set.keys(&range).collect::<Result<Vec<_>, _>>()?),
+                Selection::Range { range, count } => {
+                    let first = set.keys(&range).take(usize::try_from(count)?);
+                    keys.extend(first.collect::<Result<Vec<_>, _>>()?);
+                }
                 Selection::Keys(selected) => keys.extend(selected),
             }
         }

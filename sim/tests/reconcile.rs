@@ -11,7 +11,7 @@ fn every_shape_is_exact() {
     for (name, shape) in Shape::NAMES {
         for missing in [0, 1, 30, 600] {
             let work = Workload::new(workload::made_up(20_000, 5), missing, shape, 5);
-            for outcome in [hearken::run(&work, 5).unwrap(), negentropy::run(&work).unwrap()] {
+            for outcome in [hearken::run(&work, 5, None).unwrap(), negentropy::run(&work).unwrap()] {
                 assert!(outcome.exact, "{name}, {missing} missing: {outcome:?}");
             }
         }
@@ -24,7 +24,7 @@ fn one_round_trip_is_enough() {
     for (shape, missing, unicast) in [(Shape::Scatter, 1, 120), (Shape::Scatter, 10, 400), (Shape::GapNewest, 500, 120)]
     {
         let work = Workload::new(workload::made_up(20_000, 6), missing, shape, 6);
-        let outcome = hearken::run(&work, 6).unwrap();
+        let outcome = hearken::run(&work, 6, None).unwrap();
         assert_eq!(outcome.round_trips, 1, "{outcome:?}");
         assert!(outcome.bytes.request + outcome.bytes.answer <= unicast, "{outcome:?}");
         assert!(outcome.bytes.ihave <= 1_100, "{outcome:?}");

@@ -80,7 +80,7 @@ impl Serve {
         let mut batch = MessageBatch::new(self.request, self.frame_bytes);
         for selection in &self.selection {
             match selection {
-                Selection::Range(range) => self.send_range(*range, &mut batch, sent).await?,
+                Selection::Range { range, count } => self.send_range(*range, *count, &mut batch, sent).await?,
                 Selection::Keys(keys) => self.send_keys(keys, &mut batch, sent).await?,
             }
         }
@@ -90,12 +90,21 @@ impl Serve {
         self.send(Frame::Done { request: self.request }, sent).await
     }
 
-    async fn send_range(&self, range: KeyRange, batch: &mut MessageBatch, sent: &mut Sent) -> Result<(), Halt> {
+    /// The first `left` messages of the range.
+    async fn send_range(
+        &self,
+        range: KeyRange,
+        mut left: u64,
+        batch: &mut MessageBatch,
+        sent: &mut Sent,
+    ) -> Result<(), Halt> {
         let mut rest = range;
-        while !rest.is_empty() {
-            let (group, limit) = (self.group, PageLimit { messages: PAGE_MESSAGES, bytes: self.frame_bytes });
+        while left > 0 && !rest.is_empty() {
+            let messages = usize::try_from(left).map_or(PAGE_MESSAGES, |left| left.min(PAGE_MESSAGES));
+            let (group, limit) = (self.group, PageLimit { messages, bytes: self.frame_bytes });
             let page = self.read(move |archive| archive.scan(&group, &rest, limit)).await?;
             let Some(last) = page.last() else { break };
+            left = left.saturating_sub(page.len() as u64);
             let Ok(after) = KeyRange::new(next_key(&last.key), range.end()) else { break };
             rest = after;
             for message in page {

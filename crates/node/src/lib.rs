@@ -26,7 +26,7 @@
 //! | `folder`, `identity` | the data folder: archive and key |
 //! | `network` | the swarm, and staying connected to configured peers |
 //! | `node` | the event loop, live messages, the log of repairs |
-//! | `ndjson`, `import`, `export` | messages as lines of JSON, into and out of an archive |
+//! | `import`, `export` | messages as lines of JSON ([`ndjson`]), into and out of an archive |
 //! | `trace` | messages of the past, read or made up |
 //! | `demo` | the demonstration |
 //! | `clock`, `faults` | the node's time; faults on purpose |
@@ -41,9 +41,9 @@ pub mod faults;
 pub mod folder;
 pub mod identity;
 pub mod import;
-pub mod ndjson;
 mod network;
 pub mod node;
 pub mod trace;
 
+pub use hearken_waku::ndjson;
 pub use network::SetupError;

@@ -74,8 +74,13 @@ pub enum Action<P> {
 /// Messages to be served.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Selection {
-    /// All messages of the group in a range.
-    Range(KeyRange),
+    /// The first `count` messages of the group in a range, in order: as many as were promised, even if more have come since.
+    Range {
+        /// Where.
+        range: KeyRange,
+        /// How many.
+        count: u64,
+    },
     /// These messages, in order.
     Keys(Vec<Key>),
 }

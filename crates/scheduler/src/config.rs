@@ -88,8 +88,8 @@ pub struct Limits {
     pub unadmitted_bytes: usize,
     /// Requests served at a time, to all. More are `Busy`. Default 64.
     pub serving: usize,
-    /// Requests served at a time, to one peer, and sent to one peer at a time. Default 16: a sketch for each of 400,000
-    /// differences.
+    /// Requests served at a time, to one peer, and sent to one peer at a time. Default 32: sketches for 300,000
+    /// differences in one round trip.
     pub serving_per_peer: usize,
     /// Requests a second from one peer, with a burst of ten seconds' worth. Default 10.
     pub requests_rate: u32,
@@ -201,7 +201,7 @@ impl Default for Limits {
             request_timeout: Duration::from_secs(10),
             unadmitted_bytes: 32 << 20,
             serving: 64,
-            serving_per_peer: 16,
+            serving_per_peer: 32,
             requests_rate: 10,
             cost_rate: 50_000_000,
             request_cost: 1_000_000_000,

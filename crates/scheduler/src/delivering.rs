@@ -11,8 +11,6 @@ use crate::{
     pending::Admission,
 };
 
-/// Messages beyond twice those promised that may come: a provider that is being repaired itself serves what it has by then.
-const GROWN: u64 = 4096;
 /// Requests remembered that were given up, for which messages may still come.
 const CANCELLED: usize = 256;
 
@@ -30,7 +28,7 @@ impl<P: Clone + Ord + Debug> Engine<P> {
             return;
         };
         exchange.received = exchange.received.saturating_add(messages.len() as u64);
-        if exchange.over || exchange.received > exchange.promised.saturating_mul(2).saturating_add(GROWN) {
+        if exchange.over || exchange.received > exchange.promised {
             self.offend(from, Offence::Unasked);
             return self.abandon(request);
         }

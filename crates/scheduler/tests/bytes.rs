@@ -81,7 +81,7 @@ fn ask(theirs: &Tree, salt: Salt, ranges: Vec<RangeWant>, ours: &View) -> (usize
     let mut keys = Vec::new();
     for part in selection {
         match part {
-            Selection::Range(range) => keys.extend(theirs.snapshot().keys(&range).map(Result::unwrap)),
+            Selection::Range { range, .. } => keys.extend(theirs.snapshot().keys(&range).map(Result::unwrap)),
             Selection::Keys(some) => keys.extend(some),
         }
     }

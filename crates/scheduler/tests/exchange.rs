@@ -62,7 +62,7 @@ impl Side {
         let mut keys = Vec::new();
         for part in selection {
             match part {
-                Selection::Range(range) => keys.extend(self.view.kept.keys(range).map(Result::unwrap)),
+                Selection::Range { range, .. } => keys.extend(self.view.kept.keys(range).map(Result::unwrap)),
                 Selection::Keys(some) => keys.extend(some),
             }
         }

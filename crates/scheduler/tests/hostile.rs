@@ -53,6 +53,19 @@ fn pushes(rng: &mut ChaCha8Rng, frame: &Frame) -> Vec<Frame> {
     vec![answer(want, verdict), Frame::Messages { request: want.request, messages: vec![message; want.ranges.len()] }]
 }
 
+/// Sends one message more than it promised, all of them from the range.
+fn overdelivers(rng: &mut ChaCha8Rng, frame: &Frame) -> Vec<Frame> {
+    let Frame::Want(want) = frame else { return Vec::new() };
+    let promises = |asked: &RangeWant| match asked.ask {
+        Ask::Check(_) => Verdict::Equal,
+        _ => Verdict::Deliver { count: 1, lacks: Vec::new() },
+    };
+    let message = |time: u64| Bytes::copy_from_slice(Key::new(time, hearken_tree::Id(rng.random())).as_bytes());
+    let more = want.ranges.len() as u64 + 1;
+    let messages = (0..more).map(|at| want.ranges[0].range.start().timestamp() + at).map(message).collect();
+    vec![answer(want, promises), Frame::Messages { request: want.request, messages }]
+}
+
 /// Answers with too many verdicts.
 fn miscounts(_: &mut ChaCha8Rng, frame: &Frame) -> Vec<Frame> {
     let Frame::Want(want) = frame else { return Vec::new() };
@@ -146,10 +159,11 @@ fn muted_by_all_it_lied_to(net: &Net) -> bool {
 
 #[test]
 fn liars_are_muted_and_the_others_become_equal() {
-    let liars: [(&str, Hostile); 5] = [
+    let liars: [(&str, Hostile); 6] = [
         ("withholds", withholds),
         ("cheats", cheats),
         ("pushes", pushes),
+        ("overdelivers", overdelivers),
         ("miscounts", miscounts),
         ("leads on", leads_on),
     ];

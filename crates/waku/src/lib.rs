@@ -33,12 +33,14 @@
 //! | `message` | the protobuf message |
 //! | `hash` | its deterministic hash |
 //! | `format` | both as the archive's [`MessageFormat`](hearken_archive::MessageFormat) |
+//! | [`ndjson`] | messages as lines of JSON, in and out of files |
 //! | `topics` | shards, content topics, autosharding |
 #![forbid(unsafe_code)]
 
 mod format;
 mod hash;
 mod message;
+pub mod ndjson;
 mod topics;
 
 pub use format::{MAX_META, WakuFormat};

@@ -6,6 +6,7 @@ use hearken_scheduler::{Config, GroupConfig};
 use hearken_tree::{GroupId, Key, Tree};
 
 use super::{
+    disk::Disk,
     outcome::{Bytes, CpuMs, Outcome},
     workload::Workload,
 };
@@ -17,16 +18,16 @@ const LATENCY: Duration = Duration::from_millis(50);
 const LIMIT: Duration = Duration::from_secs(3_600);
 const GROUP: GroupId = GroupId([7; 16]);
 
-/// Reconciles over one broadcast of the provider and one warm stream.
-pub fn run(work: &Workload, seed: u64) -> Result<Outcome, Box<dyn Error>> {
+/// Reconciles over one broadcast of the provider and one warm stream. The trees lie in memory, or on disk.
+pub fn run(work: &Workload, seed: u64, disk: Option<&Disk>) -> Result<Outcome, Box<dyn Error>> {
     let config = config();
     let window = Duration::from_nanos(work.end - work.start) + Duration::from_secs(90);
     let group = GroupConfig { id: GROUP, window, retention: config.retention_for(window) };
     let settled = config.settle_delay + 2 * config.horizon_grid;
     let mut world = World::new(work.end + u64::try_from(settled.as_nanos())?, LATENCY);
     let silent = Config { announce: false, ..config.clone() };
-    let requester = world.add(silent, group.clone(), tree(&work.requester)?, seed)?;
-    let provider = world.add(config, group, tree(&work.provider)?, seed ^ 1)?;
+    let requester = world.add(silent, group.clone(), tree("requester", &work.requester, disk)?, seed)?;
+    let provider = world.add(config, group, tree("provider", &work.provider, disk)?, seed ^ 1)?;
     world.connect(requester, provider);
     let whole = (work.requester.len() + work.missing.len()) as u64;
     let complete = |world: &World, peer: Peer| world.node(peer).set.snapshot().len() == whole;
@@ -61,8 +62,8 @@ fn config() -> Config {
     Config { probe: false, sync_on_boot: false, sync_on_reconnect: false, ..Config::default() }
 }
 
-fn tree(keys: &[Key]) -> Result<Tree, Box<dyn Error>> {
+fn tree(name: &str, keys: &[Key], disk: Option<&Disk>) -> Result<Tree, Box<dyn Error>> {
     let tree = Tree::from_sorted(keys.iter().copied())?;
     tree.snapshot().root()?;
-    Ok(tree)
+    disk.map_or(Ok(tree.clone()), |disk| disk.store(name, tree))
 }

@@ -1,17 +1,19 @@
 //! `hearken-sim reconcile`: two engines back to back, and the `negentropy` crate on the same sets.
 
+pub mod disk;
 pub mod hearken;
 pub mod negentropy;
 pub mod outcome;
+mod runs;
 mod table;
+pub mod trace;
 pub mod workload;
 
-use std::{error::Error, process::ExitCode};
+use std::{error::Error, path::PathBuf, process::ExitCode};
 
 use clap::{Args as ClapArgs, ValueEnum};
-use outcome::Outcome;
-use serde::Serialize;
-use workload::{Shape, Workload};
+use runs::Runs;
+use workload::Shape;
 
 /// The options of `hearken-sim reconcile`.
 #[derive(ClapArgs)]
@@ -25,13 +27,25 @@ pub struct Args {
     /// Which messages are lacked: scatter, gap-newest, gap-oldest, gap-middle, two-way or empty
     #[arg(long, default_value = "scatter")]
     shape: Shape,
+    /// Take the messages of this file (.ndjson or .ndjson.zst, as `hearken import` reads it) instead of made-up ones
+    #[arg(long, value_name = "FILE", conflicts_with = "items")]
+    trace: Option<PathBuf>,
     /// Seed of the set and of both engines
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// So many seeds, beginning with --seed; medians are printed
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    seeds: u64,
     /// Further systems to measure on the same sets
     #[arg(long, value_enum)]
     against: Vec<Against>,
-    /// Print one JSON object instead of a table
+    /// Keep the trees on disk, as nodes do, with a bounded cache
+    #[arg(long)]
+    on_disk: bool,
+    /// Measure every kind of difference, one line each
+    #[arg(long, conflicts_with_all = ["missing", "shape"])]
+    table: bool,
+    /// Print JSON instead of a table: one object, with --table one a line
     #[arg(long)]
     json: bool,
 }
@@ -42,33 +56,46 @@ enum Against {
     Negentropy,
 }
 
-/// What is printed.
-#[derive(Serialize)]
-struct Report {
-    items: usize,
-    missing: usize,
-    shape: &'static str,
-    seed: u64,
-    systems: Vec<Outcome>,
-}
-
 /// Runs the command; the exit code is 0 only if every system found exactly the missing messages.
 pub fn main(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
-    if args.missing > args.items {
-        return Err(format!("--missing {} is more than --items {}", args.missing, args.items).into());
+    let runs = Runs::prepare(args)?;
+    let exact = if args.table { whole_table(args, &runs)? } else { one(args, &runs)? };
+    Ok(if exact { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn one(args: &Args, runs: &Runs) -> Result<bool, Box<dyn Error>> {
+    if args.missing > runs.items() {
+        return Err(format!("--missing {} is more than the {} messages there are", args.missing, runs.items()).into());
     }
-    let work = Workload::new(workload::made_up(args.items, args.seed), args.missing, args.shape, args.seed);
-    let mut systems = vec![hearken::run(&work, args.seed)?];
-    if args.against.contains(&Against::Negentropy) {
-        systems.push(negentropy::run(&work)?);
-    }
-    let exact = systems.iter().all(|system| system.exact);
-    let report =
-        Report { items: args.items, missing: work.missing.len(), shape: args.shape.name(), seed: args.seed, systems };
+    let row = runs.row(args.missing, args.shape)?;
+    let report = row.medians();
     if args.json {
         println!("{}", serde_json::to_string(&report)?);
     } else {
         print!("{}", table::render(&report));
     }
-    Ok(if exact { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(row.exact())
+}
+
+/// Prints each line when it is there: the whole takes minutes.
+fn whole_table(args: &Args, runs: &Runs) -> Result<bool, Box<dyn Error>> {
+    let mut exact = true;
+    let mut rows = Vec::new();
+    if !args.json {
+        print!("{}", table::head(runs));
+    }
+    for (missing, shape) in runs::differences(runs.items()) {
+        let row = runs.row(missing, shape)?;
+        exact &= row.exact();
+        if args.json {
+            println!("{}", serde_json::to_string(&row.medians())?);
+        } else {
+            print!("{}", table::line(&row));
+        }
+        rows.push(row);
+    }
+    if !args.json {
+        print!("{}", table::plot(&rows));
+    }
+    Ok(exact)
 }

@@ -1,31 +1,32 @@
-//! The outcome as a table for people.
+//! Outcomes as tables for people.
 
 use std::fmt::Write as _;
 
-use super::Report;
+use super::{
+    outcome::Outcome,
+    runs::{Report, Row, Runs},
+    workload::Shape,
+};
 
 /// A table with a row for each system.
 pub(super) fn render(report: &Report) -> String {
-    let mut text = format!(
-        "{} messages, {} missing ({}), seed {}\n\n",
-        grouped(report.items as u64),
-        grouped(report.missing as u64),
-        report.shape,
-        report.seed
-    );
+    let seeds = match report.seeds {
+        1 => format!("seed {}", report.seed),
+        many => format!("seeds {} to {}, medians", report.seed, report.seed + many - 1),
+    };
+    let (items, missing) = (grouped(report.items as u64), grouped(report.missing as u64));
+    let mut text = format!("{items} messages, {missing} missing ({}), {seeds}\n\n", report.shape);
     let heads = ["system", "IHAVE", "request", "answer", "total", "+32 B ids", "framing", "trips", "CPU ms", "found"];
     let mut rows = vec![heads.map(str::to_owned)];
     for system in &report.systems {
         let bytes = &system.bytes;
-        // Negentropy's answers name the ids already; ours travel inside the messages.
-        let with_ids = bytes.total + if system.name == "hearken" { 32 * system.found } else { 0 };
         rows.push([
             system.name.to_owned(),
             grouped(bytes.ihave),
             grouped(bytes.request),
             grouped(bytes.answer),
             grouped(bytes.total),
-            grouped(with_ids),
+            grouped(system.bytes_with_ids()),
             grouped(bytes.framing),
             system.round_trips.to_string(),
             format!("{:.2} + {:.2}", system.cpu_ms.requester, system.cpu_ms.provider),
@@ -39,12 +40,90 @@ pub(super) fn render(report: &Report) -> String {
         }
     }
     for row in rows {
-        for (column, (cell, width)) in row.iter().zip(widths).enumerate() {
-            let _ = if column == 0 { write!(text, "{cell:<width$}") } else { write!(text, "  {cell:>width$}") };
-        }
-        text.push('\n');
+        let _ = writeln!(text, "{}", aligned(&row, &widths));
     }
     text
+}
+
+/// Columns of the whole table: what is missing; each system's bytes, round trips and CPU time.
+const WIDTHS: [usize; 9] = [20, 11, 11, 10, 6, 8, 11, 6, 8];
+/// Those of Hearken only.
+const OWN: usize = 6;
+
+/// What the whole table begins with.
+pub(super) fn head(runs: &Runs) -> String {
+    let heads =
+        ["missing", "hearken B", "of it IWANT", "+32 B ids", "trips", "CPU ms", "negentropy", "trips", "CPU ms"];
+    let columns = if runs.against { WIDTHS.len() } else { OWN };
+    format!(
+        "{} messages, medians of {} seed{}; round trips as median/most where these differ\n\n{}\n",
+        grouped(runs.items() as u64),
+        runs.seeds,
+        if runs.seeds == 1 { "" } else { "s" },
+        aligned(&heads.map(str::to_owned)[..columns], &WIDTHS)
+    )
+}
+
+/// One line of the whole table.
+pub(super) fn line(row: &Row) -> String {
+    let mut cells = vec![name(row)];
+    for runs in &row.systems {
+        let Some(median) = Outcome::median(runs) else { continue };
+        cells.push(grouped(median.bytes.total));
+        if cells.len() == 2 {
+            cells.extend([grouped(median.bytes.unicast()), grouped(median.bytes_with_ids())]);
+        }
+        let most = runs.iter().map(|run| run.round_trips).max().unwrap_or(0);
+        let trips = median.round_trips;
+        cells.push(if most == trips { trips.to_string() } else { format!("{trips}/{most}") });
+        cells.push(format!("{:.1}", median.cpu_ms.total()));
+    }
+    let wrong = if row.exact() { "" } else { "  WRONG" };
+    format!("{}{wrong}\n", aligned(&cells, &WIDTHS))
+}
+
+fn name(row: &Row) -> String {
+    let missing = grouped(row.missing as u64);
+    match row.shape {
+        Shape::Scatter => format!("{missing} scattered"),
+        Shape::GapNewest => format!("newest {missing}"),
+        Shape::GapOldest => format!("oldest {missing}"),
+        Shape::GapMiddle => format!("{missing} in the middle"),
+        Shape::TwoWay => format!("{} on each side", grouped(row.missing as u64 / 2)),
+        Shape::Empty => "everything".to_owned(),
+    }
+}
+
+/// Cells beside each other, the first one left, the others right.
+fn aligned(cells: &[String], widths: &[usize]) -> String {
+    let mut text = String::new();
+    for (column, (cell, width)) in cells.iter().zip(widths).enumerate() {
+        let _ = if column == 0 { write!(text, "{cell:<width$}") } else { write!(text, "  {cell:>width$}") };
+    }
+    text
+}
+
+/// Characters for a factor of ten.
+const DECADE: f64 = 7.0;
+
+/// Bytes as bars, on a logarithmic scale.
+pub(super) fn plot(rows: &[Row]) -> String {
+    let mut text = format!("\nBytes in all; a factor of ten is {DECADE} characters\n\n");
+    for row in rows {
+        for (at, runs) in row.systems.iter().enumerate() {
+            let Some(median) = Outcome::median(runs) else { continue };
+            let label = if at == 0 { name(row) } else { String::new() };
+            let bar = bar(median.bytes.total, if at == 0 { '█' } else { '░' });
+            let _ = writeln!(text, "{label:<20}  {bar} {} {}", median.name, grouped(median.bytes.total));
+        }
+    }
+    text
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "0 to 140")]
+fn bar(bytes: u64, filled: char) -> String {
+    let length = ((bytes.max(1) as f64).log10() * DECADE).round() as usize;
+    std::iter::repeat_n(filled, length).collect()
 }
 
 /// A number with its thousands apart.
@@ -67,5 +146,11 @@ mod tests {
         assert_eq!(super::grouped(7), "7");
         assert_eq!(super::grouped(1_234), "1,234");
         assert_eq!(super::grouped(1_000_000), "1,000,000");
+    }
+
+    #[test]
+    fn bars_are_logarithmic() {
+        assert_eq!(super::bar(1, '#').len(), 0);
+        assert_eq!(super::bar(1_000, '#').len(), 21);
     }
 }

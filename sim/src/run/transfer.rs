@@ -86,8 +86,8 @@ impl Sim<'_> {
         let mut messages = Vec::new();
         for selected in selection {
             match selected {
-                Selection::Range(range) => {
-                    for key in view.kept.keys(&range) {
+                Selection::Range { range, count } => {
+                    for key in view.kept.keys(&range).take(usize::try_from(count).unwrap_or(usize::MAX)) {
                         messages.extend(self.ledger.find(&key?));
                     }
                 }

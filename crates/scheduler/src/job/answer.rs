@@ -13,6 +13,11 @@ const FINER_SPANS: usize = 16;
 /// Spans of the answer to a probe: some by age, since what is missing is mostly young, and the requester cuts further by
 /// itself.
 const PROBE_SPANS: usize = 10;
+/// Differences for each of which, by the counts, the answer to a probe has another span: sketches for so many fill one
+/// request, and a request goes for whole spans.
+const PER_PROBE_SPAN: u64 = 12_288;
+/// Spans of the answer to a probe at most.
+const MAX_PROBE_SPANS: usize = 128;
 /// Cost units of comparing a range by its digest: a few chunks are hashed.
 const COMPARE_COST: u64 = 2_000;
 
@@ -60,7 +65,7 @@ impl Answerer<'_> {
     fn all(&mut self, range: &KeyRange) -> Result<Verdict, PageError> {
         let count = self.view.kept.count(range)?;
         if count > 0 {
-            self.selection.push(Selection::Range(*range));
+            self.selection.push(Selection::Range { range: *range, count });
         }
         Ok(Verdict::Deliver { count, lacks: Vec::new() })
     }
@@ -75,7 +80,9 @@ impl Answerer<'_> {
         if self.want.ranges.len() > 1 {
             return self.finer(range, FINER_SPANS);
         }
-        self.spans_of(range, self.view.kept.summary(range, PROBE_SPANS)?)
+        let apart = self.view.kept.count(range)?.abs_diff(theirs.count) / PER_PROBE_SPAN;
+        let spans = PROBE_SPANS.saturating_add(usize::try_from(apart).unwrap_or(MAX_PROBE_SPANS)).min(MAX_PROBE_SPANS);
+        self.spans_of(range, self.view.kept.summary(range, spans)?)
     }
 
     fn sketch(&mut self, range: &KeyRange, theirs: &TinyFingerprint, syndromes: &[u32]) -> Result<Verdict, PageError> {

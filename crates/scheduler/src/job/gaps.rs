@@ -7,11 +7,24 @@ const MAX_GAPS: usize = 8;
 const BEYOND_CHANCE: f64 = 3.0;
 /// How far expected and missing messages may lie apart: traffic is not even.
 const TOLERANCE: f64 = 4.0;
+/// The same for a gap that goes on in the next range: there it needs little proof.
+const EDGE_TOLERANCE: f64 = 16.0;
 
 /// A stretch without own keys.
+#[derive(Clone, Copy)]
 struct Gap {
     range: KeyRange,
     length: f64,
+}
+
+/// Where there is nothing in a range.
+struct Silence {
+    /// The longest gaps, longest first.
+    longest: Vec<Gap>,
+    /// Those at the left and the right end of the range.
+    edges: (Option<Gap>, Option<Gap>),
+    /// The number of keys.
+    keys: u64,
 }
 
 /// The gaps in `held` that explain why `missing` keys of `range` are missing; empty if none do.
@@ -24,17 +37,20 @@ pub(super) fn find(
     missing: u64,
     beside_empty: (bool, bool),
 ) -> Result<Vec<KeyRange>, PageError> {
-    let (gaps, keys) = longest(held, range)?;
-    let edge = |gap: &Gap| {
-        (beside_empty.0 && gap.range.start() == range.start()) || (beside_empty.1 && gap.range.end() == range.end())
-    };
+    let Silence { longest, edges, keys } = silence(held, range)?;
     let (missing, keys, whole) = (as_f64(missing), as_f64(keys), length(range));
-    for take in 1..=gaps.len() {
-        let chosen = gaps.get(..take).unwrap_or_default();
-        let empty: f64 = chosen.iter().map(|gap| gap.length).sum();
-        let density = keys / (whole - empty);
-        let expected = density * empty;
-        let beyond_chance = |gap: &Gap| edge(gap) || gap.length * density >= BEYOND_CHANCE * keys.max(2.0).ln();
+    // How many keys there are for each unit of time outside of gaps of such a length, and how many these would hold.
+    let even = |empty: f64| (keys / (whole - empty), keys / (whole - empty) * empty);
+
+    let edges: Vec<Gap> =
+        [edges.0.filter(|_| beside_empty.0), edges.1.filter(|_| beside_empty.1)].into_iter().flatten().collect();
+    if !edges.is_empty() && even(edges.iter().map(|gap| gap.length).sum()).1 * EDGE_TOLERANCE >= missing {
+        return Ok(edges.into_iter().map(|gap| gap.range).collect());
+    }
+    for take in 1..=longest.len() {
+        let chosen = longest.get(..take).unwrap_or_default();
+        let (density, expected) = even(chosen.iter().map(|gap| gap.length).sum());
+        let beyond_chance = |gap: &Gap| gap.length * density >= BEYOND_CHANCE * keys.max(2.0).ln();
         if expected * TOLERANCE >= missing && expected <= missing * TOLERANCE && chosen.iter().all(beyond_chance) {
             let mut ranges: Vec<KeyRange> = chosen.iter().map(|gap| gap.range).collect();
             ranges.sort_unstable();
@@ -51,18 +67,24 @@ pub(super) fn all(held: &Snapshot, range: &KeyRange) -> Result<Vec<KeyRange>, Pa
     Ok(gaps)
 }
 
-/// The longest gaps, longest first, and the number of keys.
-fn longest(held: &Snapshot, range: &KeyRange) -> Result<(Vec<Gap>, u64), PageError> {
+fn silence(held: &Snapshot, range: &KeyRange) -> Result<Silence, PageError> {
     let mut gaps: Vec<Gap> = Vec::with_capacity(MAX_GAPS + 1);
-    let keys = each(held, range, |range| {
-        let gap = Gap { range, length: length(&range) };
+    let mut edges = (None, None);
+    let keys = each(held, range, |found| {
+        let gap = Gap { range: found, length: length(&found) };
+        if found.start() == range.start() {
+            edges.0 = Some(gap);
+        }
+        if found.end() == range.end() {
+            edges.1 = Some(gap);
+        }
         if gaps.len() < MAX_GAPS || gaps.last().is_some_and(|last| last.length < gap.length) {
             let at = gaps.partition_point(|other| other.length >= gap.length);
             gaps.insert(at, gap);
             gaps.truncate(MAX_GAPS);
         }
     })?;
-    Ok((gaps, keys))
+    Ok(Silence { longest: gaps, edges, keys })
 }
 
 fn each(held: &Snapshot, range: &KeyRange, mut gap: impl FnMut(KeyRange)) -> Result<u64, PageError> {

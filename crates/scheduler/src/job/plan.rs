@@ -6,7 +6,7 @@
 //! by `All`; if up to [`MAX_SKETCH`] keys are held, by a sketch with room for every key of both sides, which decodes but
 //! for a collision of short ids, gone under the next salt; if more are held, it is left to the other side, whose turn it is
 //! to ask. So a pursuit ends after at most log2(keys there) exchanges, whatever the estimates below are worth.
-use hearken_tree::{KeyRange, PageError};
+use hearken_tree::{Key, KeyRange, PageError};
 use hearken_wire::{Ask, RangeWant, Salt};
 
 use super::{Difference, View, gaps, short};
@@ -17,8 +17,8 @@ const MAX_SKETCH: u64 = 64;
 const PER_PART: u64 = 56;
 /// Parts that a range is cut into at most; a check narrows down what would need more.
 const MAX_PARTS: u64 = 384;
-/// Missing keys from which holes are looked for: below, a sketch is as cheap.
-const MIN_GAP: u64 = 24;
+/// Missing keys from which holes are looked for: below, one sketch is about as cheap, and settles it wherever they are.
+const MIN_GAP: u64 = MAX_SKETCH;
 /// A gap between two own keys costs about so many differences' worth of bytes to ask for.
 const GAP_COST: u64 = 4;
 /// Differences in each range from which it is likely that every range lacks something on both sides.
@@ -33,6 +33,7 @@ struct Planner<'a> {
     again: bool,
     hidden: u64,
     scatter: Scatter,
+    share: Share,
     /// Sketches that the request will have, roughly.
     sketches: u64,
     wants: Vec<RangeWant>,
@@ -51,16 +52,16 @@ pub(super) fn plan(
     for difference in differences {
         current.push(Difference { ours: view.held.count(&difference.range)?, ..*difference });
     }
-    let scatter = Scatter::of(&current);
+    let (scatter, share) = (Scatter::of(&current), Share::of(&current));
     let parts = |d: &Difference| d.theirs.abs_diff(d.ours).max(scatter.expected(d.ours)).div_ceil(PER_PART);
     let sketches = current.iter().map(parts).fold(1, u64::saturating_add);
-    let mut planner = Planner { view, salt, confirmed, again, hidden, scatter, sketches, wants: Vec::new() };
+    let mut planner = Planner { view, salt, confirmed, again, hidden, scatter, share, sketches, wants: Vec::new() };
     for (at, difference) in current.iter().enumerate() {
         let left = at.checked_sub(1).and_then(|at| current.get(at));
         let right = current.get(at + 1);
         let beside_empty = (
-            left.is_some_and(|left| empty_here(left) && left.range.end() == difference.range.start()),
-            right.is_some_and(|right| empty_here(right) && right.range.start() == difference.range.end()),
+            left.is_some_and(|left| hole(left) && left.range.end() == difference.range.start()),
+            right.is_some_and(|right| hole(right) && right.range.start() == difference.range.end()),
         );
         planner.difference(difference, beside_empty)?;
     }
@@ -82,8 +83,11 @@ impl Planner<'_> {
             return if self.confirmed { Ok(()) } else { self.check(range) };
         }
         let missing = theirs.saturating_sub(ours);
-        if missing >= MIN_GAP || (missing > 0 && (beside_empty.0 || beside_empty.1)) {
-            let found = gaps::find(&self.view.held, &range, missing, beside_empty)?;
+        // Where about as much is missing as in most ranges there is no hole to be found, however quiet some hours were.
+        let scattered = self.share.expected(theirs);
+        let unusual = missing >= scattered.saturating_mul(2).saturating_add(MIN_GAP);
+        if unusual || (missing > scattered && (beside_empty.0 || beside_empty.1)) {
+            let found = gaps::find(&self.view.held, &range, missing - scattered, beside_empty)?;
             if !found.is_empty() {
                 return self.gaps_and_rest(range, &found);
             }
@@ -96,21 +100,23 @@ impl Planner<'_> {
         self.sketches(difference)
     }
 
-    /// Everything in the gaps, and a check that the rest is equal then.
+    /// Everything in the gaps; and of the rest a check that it is equal then, or sketches if it probably is not.
     fn gaps_and_rest(&mut self, range: KeyRange, gaps: &[KeyRange]) -> Result<(), PageError> {
         let mut start = range.start();
         for gap in gaps {
-            self.check_between(start, gap.start())?;
+            self.rest(start, gap.start())?;
             self.wants.push(RangeWant { range: *gap, ask: Ask::All });
             start = gap.end();
         }
-        self.check_between(start, range.end())
+        self.rest(start, range.end())
     }
 
-    fn check_between(&mut self, start: hearken_tree::Key, end: hearken_tree::Key) -> Result<(), PageError> {
-        match KeyRange::new(start, end) {
-            Ok(range) if !range.is_empty() => self.check(range),
-            _ => Ok(()),
+    fn rest(&mut self, start: Key, end: Key) -> Result<(), PageError> {
+        let Some(range) = KeyRange::new(start, end).ok().filter(|range| !range.is_empty()) else { return Ok(()) };
+        let ours = self.view.held.count(&range)?;
+        match self.share.expected(ours) {
+            0 => self.check(range),
+            expected => self.cut(range, ours, expected),
         }
     }
 
@@ -141,6 +147,11 @@ impl Planner<'_> {
             };
             return self.sketch(range, expected.saturating_add(margin).min(all));
         }
+        self.cut(range, ours, expected)
+    }
+
+    /// As many sketches as keep each small, if about so many differences lie anywhere in the range.
+    fn cut(&mut self, range: KeyRange, ours: u64, expected: u64) -> Result<(), PageError> {
         let parts = expected.div_ceil(PER_PART);
         if parts > MAX_PARTS {
             return self.check(range);
@@ -154,7 +165,7 @@ impl Planner<'_> {
                 self.wants.push(RangeWant { range: span.range, ask: Ask::All });
                 continue;
             }
-            let share = u128::from(expected) * u128::from(held) / u128::from(ours);
+            let share = u128::from(expected) * u128::from(held) / u128::from(ours.max(1));
             let share = u64::try_from(share).unwrap_or(u64::MAX).min(2 * MAX_SKETCH);
             self.sketch(span.range, share + self.deviation(share))?;
         }
@@ -177,8 +188,34 @@ impl Planner<'_> {
     }
 }
 
-fn empty_here(difference: &Difference) -> bool {
-    difference.ours == 0 && difference.theirs > 0
+/// What share of the messages is missing here in most of the ranges that differ, in 2^20ths; none if these are too few to tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Share(u64);
+
+impl Share {
+    /// The median: neither a hole in some of the ranges nor one that goes over several of them changes it.
+    fn of(differences: &[Difference]) -> Share {
+        let both = differences.iter().filter(|d| d.ours > 0 && d.theirs > d.ours);
+        let share = |d: &Difference| (u128::from(d.theirs - d.ours) << 20) / u128::from(d.theirs);
+        let mut shares: Vec<u128> = both.map(share).collect();
+        if shares.len() < AGREED {
+            return Share(0);
+        }
+        shares.sort_unstable();
+        Share(shares.get(shares.len() / 2).copied().and_then(|share| u64::try_from(share).ok()).unwrap_or(0))
+    }
+
+    /// How many of so many messages are missing by that, rounded.
+    fn expected(self, messages: u64) -> u64 {
+        u64::try_from((u128::from(self.0) * u128::from(messages) + (1 << 19)) >> 20).unwrap_or(u64::MAX)
+    }
+}
+
+/// Messages from which it is no chance that a range lacks them all.
+const HOLE: u64 = 4;
+
+fn hole(difference: &Difference) -> bool {
+    difference.ours == 0 && difference.theirs >= HOLE
 }
 
 /// Ranges whose counts have to agree on who lacks something, before it is believed that the other side lacks nothing.

@@ -463,7 +463,9 @@ impl Net {
         let mut keys: Vec<Key> = Vec::new();
         for part in selection {
             match part {
-                Selection::Range(range) => keys.extend(kept.keys(range).map(|key| key.unwrap())),
+                Selection::Range { range, count } => {
+                    keys.extend(kept.keys(range).take(usize::try_from(*count).unwrap()).map(|key| key.unwrap()));
+                }
                 Selection::Keys(some) => keys.extend(some.iter().filter(|key| kept.contains(key).unwrap())),
             }
         }

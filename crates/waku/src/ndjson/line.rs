@@ -4,11 +4,11 @@ use base64::Engine;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use bytes::Bytes;
-use hearken_waku::WakuMessage;
 use prost::Message;
 use serde::{Deserialize, Serialize};
 
 use super::TopicMessage;
+use crate::WakuMessage;
 
 /// One line: `RelayWakuMessage` of Waku's REST interface, and the pubsub topic. Unknown fields are ignored, so that lines
 /// taken from a REST answer can be used as they are.
