@@ -9,6 +9,8 @@ use crate::{
 
 /// The tables of an archive inside one write transaction.
 pub(crate) trait Tables {
+    /// What was written, as far as the backend has to know.
+    type Written;
     /// Whether the message is stored. Asked in ascending order of keys where messages are stored in between.
     fn holds(&mut self, key: &Key) -> Result<bool, AdmitError>;
     /// Stores the message that [`Tables::holds`] was asked about last, and said no.
@@ -31,7 +33,7 @@ pub(crate) trait Tables {
     /// Forgets at most `limit` of the group's oldest refusals before `bound`; their keys.
     fn drop_refusals(&mut self, group: &GroupId, bound: &Key, limit: usize) -> Result<Vec<Key>, AdmitError>;
     /// Writes what was put off.
-    fn finish(self) -> Result<(), AdmitError>;
+    fn finish(self) -> Result<Self::Written, AdmitError>;
 }
 
 /// The archive's counters; durable together with what they count.
@@ -67,11 +69,12 @@ pub(crate) struct Changes {
 impl Changes {
     /// Whether nothing changes.
     pub(crate) fn is_empty(&self) -> bool {
-        self.stored.is_empty()
-            && self.refused.is_empty()
-            && self.deleted.is_empty()
-            && self.forgotten.is_empty()
-            && self.before.is_none()
+        self.stored.is_empty() && self.only_stores()
+    }
+
+    /// Whether nothing changes but that messages came.
+    pub(crate) fn only_stores(&self) -> bool {
+        self.refused.is_empty() && self.deleted.is_empty() && self.forgotten.is_empty() && self.before.is_none()
     }
 }
 
@@ -100,11 +103,11 @@ impl<'a, T: Tables> Ledger<'a, T> {
         Ledger { predicate, tables, totals, max_refused, groups }
     }
 
-    /// Ends the work: the index's changes, by group.
-    pub(crate) fn finish(self) -> Result<Vec<Changes>, AdmitError> {
-        self.tables.finish()?;
+    /// Ends the work: the index's changes, by group, and what was written.
+    pub(crate) fn finish(self) -> Result<(Vec<Changes>, T::Written), AdmitError> {
+        let written = self.tables.finish()?;
         self.totals.refused = self.groups.iter().map(|group| group.refused).collect();
-        Ok(self.groups.into_iter().map(|group| group.changes).collect())
+        Ok((self.groups.into_iter().map(|group| group.changes).collect(), written))
     }
 
     /// Admits messages; what becomes of each is in the order of `batch`.

@@ -68,7 +68,7 @@ impl Memory {
         let State { maps, totals, indexes } = &mut *state;
         let mut ledger = Ledger::new(&self.predicate, maps, totals, self.max_refused);
         let result = work(&mut ledger)?;
-        let changes = ledger.finish()?;
+        let (changes, ()) = ledger.finish()?;
         for ((index, changes), refused) in indexes.iter_mut().zip(&changes).zip(&totals.refused) {
             index.apply(changes, *refused)?;
         }
@@ -190,6 +190,8 @@ impl Row {
 }
 
 impl Tables for &mut Maps {
+    type Written = ();
+
     fn holds(&mut self, key: &Key) -> Result<bool, AdmitError> {
         Ok(self.messages.contains_key(key))
     }

@@ -88,8 +88,14 @@ impl Predicate {
 
     /// The content topic of the message with this key; `None` if `body` is not that message.
     pub(crate) fn content_topic_of(&self, key: &Key, pubsub_topic: &str, body: &[u8]) -> Option<String> {
+        let (found, content_topic) = self.read_stored(pubsub_topic, body)?;
+        (found == *key).then_some(content_topic)
+    }
+
+    /// Key and content topic of a stored message; `None` if it is none.
+    pub(crate) fn read_stored(&self, pubsub_topic: &str, body: &[u8]) -> Option<(Key, String)> {
         let header = self.format.header(pubsub_topic, body).ok()?;
-        (header.key() == *key).then_some(header.content_topic)
+        Some((header.key(), header.content_topic))
     }
 
     /// The oldest timestamp that is kept as of `now`.

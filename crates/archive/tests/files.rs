@@ -9,15 +9,18 @@ use std::{
 
 use common::{
     filter, live,
-    model::{Model, filters, model_options, op},
+    model::{Model, Op, filters, model_options, op},
     nth, options,
 };
-use hearken_archive::{AdmitError, Archive, CheckReport, Embedded, EmbeddedOptions, OpenError, PageLimit, ReadError};
+use hearken_archive::{
+    AdmitError, Archive, Candidate, CheckReport, Embedded, EmbeddedOptions, OpenError, Origin, PageLimit, ReadError,
+};
 use hearken_tree::{Key, KeyRange};
 use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition};
 
 const META: TableDefinition<&str, u64> = TableDefinition::new("hearken archive");
-const MESSAGES: TableDefinition<&[u8; 40], &[u8]> = TableDefinition::new("messages");
+const MESSAGES: TableDefinition<u64, &[u8]> = TableDefinition::new("messages");
+const KEYS: TableDefinition<&[u8; 40], u64> = TableDefinition::new("keys");
 const IDS: TableDefinition<&[u8; 20], u64> = TableDefinition::new("ids");
 const PAGES: TableDefinition<&[u8; 58], &[u8]> = TableDefinition::new("pages");
 
@@ -170,7 +173,7 @@ fn foreign_files() {
 
 #[test]
 fn other_versions() {
-    for (version, newer) in [(2, true), (u64::MAX, true), (0, false)] {
+    for (version, newer) in [(3, true), (u64::MAX, true), (0, false), (1, false)] {
         let sample = Sample::new();
         let db = Database::open(sample.path()).unwrap();
         let txn = db.begin_write().unwrap();
@@ -180,11 +183,12 @@ fn other_versions() {
         let before = fs::read(sample.path()).unwrap();
         let error = refused(&sample.path());
         match &error {
-            OpenError::Newer { found, expected: 1, .. } => assert!(newer && *found == version),
-            OpenError::Older { found, expected: 1, .. } => assert!(!newer && *found == version),
+            OpenError::Newer { found, expected: 2, .. } => assert!(newer && *found == version),
+            OpenError::Older { found, expected: 2, .. } => assert!(!newer && *found == version),
             other => panic!("{other}"),
         }
         assert!(error.to_string().contains(&format!("version {version}")), "{error}");
+        assert!(newer || error.to_string().contains("export"), "{error}");
         assert_eq!(fs::read(sample.path()).unwrap().len(), before.len());
     }
 }
@@ -300,11 +304,13 @@ fn check_repairs() {
         (*keys.next().unwrap(), *keys.next().unwrap())
     };
     tamper(&sample, |txn| {
-        let mut messages = txn.open_table(MESSAGES).unwrap();
-        let mut row = messages.get(changed.as_bytes()).unwrap().unwrap().value().to_vec();
+        let (mut messages, mut keys) = (txn.open_table(MESSAGES).unwrap(), txn.open_table(KEYS).unwrap());
+        let sequence = keys.get(changed.as_bytes()).unwrap().unwrap().value();
+        let mut row = messages.get(sequence).unwrap().unwrap().value().to_vec();
         *row.last_mut().unwrap() ^= 1;
-        messages.insert(changed.as_bytes(), row.as_slice()).unwrap();
-        messages.remove(gone.as_bytes()).unwrap();
+        messages.insert(sequence, row.as_slice()).unwrap();
+        let sequence = keys.remove(gone.as_bytes()).unwrap().unwrap().value();
+        messages.remove(sequence).unwrap();
     });
     assert!(matches!(sample.open().unwrap().get(&[changed]), Err(ReadError::Corrupt { .. })));
     repairs(&sample, false, |report| report.damaged == [changed]);
@@ -312,6 +318,107 @@ fn check_repairs() {
     model.messages.remove(&changed);
     model.messages.remove(&gone);
     model.verify(&sample.open().unwrap());
+
+    // A message that no key leads to, one of which the message is gone, and one of which both are not what they were.
+    let [lost, gone, unreadable] = {
+        let mut keys = model.messages.keys();
+        std::array::from_fn(|_| *keys.next().unwrap())
+    };
+    tamper(&sample, |txn| {
+        let (mut messages, mut keys) = (txn.open_table(MESSAGES).unwrap(), txn.open_table(KEYS).unwrap());
+        keys.remove(lost.as_bytes()).unwrap();
+        let sequence = keys.get(gone.as_bytes()).unwrap().unwrap().value();
+        messages.remove(sequence).unwrap();
+        let sequence = keys.remove(unreadable.as_bytes()).unwrap().unwrap().value();
+        messages.insert(sequence, &[0; 30][..]).unwrap();
+    });
+    repairs(&sample, false, |report| report.lost_keys == 1 && report.damaged == [gone] && report.unreadable == 1);
+    model.messages.remove(&gone);
+    model.messages.remove(&unreadable);
+    model.verify(&sample.open().unwrap());
+}
+
+/// An archive as a kill would leave it, with many messages of which nothing was written into the index.
+fn killed() -> Sample {
+    let sample = Sample::new();
+    let archive = sample.open().unwrap();
+    let mut model = sample.model.clone();
+    for n in 60..80 {
+        let Op::Admit(batch, now) = op(3, n) else { continue };
+        // What is refused has to be written at once.
+        let batch = batch
+            .into_iter()
+            .map(|candidate| Candidate { origin: Origin::Topic(common::TOPIC.to_owned()), ..candidate });
+        let op = Op::Admit(batch.collect(), now);
+        assert_eq!(Model::run(&archive, &op).unwrap(), model.apply(&op));
+    }
+    let copy = Sample { folder: tempfile::tempdir().unwrap(), model };
+    fs::copy(sample.path(), copy.path()).unwrap();
+    copy
+}
+
+fn waiting(sample: &Sample) -> Vec<u64> {
+    let db = Database::open(sample.path()).unwrap();
+    let txn = db.begin_read().unwrap();
+    let indexed = txn.open_table(META).unwrap().get("indexed").unwrap().unwrap().value();
+    let rows = txn.open_table(MESSAGES).unwrap().range(indexed + 1..).unwrap();
+    rows.map(|row| row.unwrap().0.value()).collect()
+}
+
+#[test]
+fn messages_behind_the_index_are_entered_on_opening() {
+    let copy = killed();
+    assert!(waiting(&copy).len() > 50, "{} messages wait", waiting(&copy).len());
+    // Again and again, until something writes the index: here, closing.
+    for _ in 0..3 {
+        copy.model.verify(&copy.open().unwrap());
+    }
+    assert_eq!(waiting(&copy), []);
+    assert!(copy.open().unwrap().check(true).unwrap().is_sound());
+
+    // With a group that is new, and without one that was there.
+    let mut copy = killed();
+    let groups = [&filters()[1..], &[filter(&["c"])]].concat();
+    copy.model.reopen(groups.clone());
+    let open = || Embedded::open(EmbeddedOptions::new(copy.path(), model_options(groups.clone()))).unwrap();
+    copy.model.verify(&open());
+    assert!(open().check(true).unwrap().is_sound());
+
+    // Checking enters them, and finds nothing amiss.
+    let copy = killed();
+    assert!(copy.open().unwrap().check(true).unwrap().is_sound());
+    copy.model.verify(&copy.open().unwrap());
+}
+
+/// A damaged message among those that wait costs that message; an index that cannot follow is filled anew, or when it is checked.
+#[test]
+fn what_waits_may_be_damaged_too() {
+    let mut copy = killed();
+    let all = waiting(&copy);
+    let sequence = all[all.len() / 2];
+    let mut lost = None;
+    tamper(&copy, |txn| {
+        let mut messages = txn.open_table(MESSAGES).unwrap();
+        let mut row = messages.get(sequence).unwrap().unwrap().value().to_vec();
+        lost = copy.model.messages.iter().find(|(_, message)| message.2 == row[10..]).map(|(key, _)| *key);
+        *row.last_mut().unwrap() ^= 1;
+        messages.insert(sequence, row.as_slice()).unwrap();
+    });
+    copy.model.messages.remove(&lost.unwrap()).unwrap();
+    let archive = copy.open().unwrap();
+    copy.model.verify(&archive);
+    let report = archive.check(true).unwrap();
+    assert!(report.unreadable == 1 && report.damaged.is_empty(), "{report:?}");
+    assert!(archive.check(true).unwrap().is_sound());
+    copy.model.verify(&archive);
+
+    let copy = killed();
+    tamper(&copy, |txn| txn.open_table(PAGES).unwrap().retain(|key, _| key[16] == 0).unwrap());
+    let archive = copy.open().unwrap();
+    archive.check(false).unwrap();
+    copy.model.verify(&archive);
+    drop(archive);
+    assert!(copy.open().unwrap().check(true).unwrap().is_sound());
 }
 
 /// Damage that cannot be mended page by page costs one failed batch: the index is rebuilt, and the next one goes in.

@@ -19,7 +19,7 @@ const CHILD: &str = "HEARKEN_ARCHIVE_KILL_TEST_CHILD";
 fn open(path: &Path) -> Embedded {
     let mut options = EmbeddedOptions::new(path, model_options(filters()));
     options.cache_size = 1 << 16;
-    options.at_once = 100;
+    (options.at_once, options.backlog) = (100, 150);
     Embedded::open(options).unwrap()
 }
 

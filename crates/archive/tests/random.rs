@@ -18,7 +18,7 @@ fn work(archive: &dyn Archive, model: &mut Model, seed: u64, ops: std::ops::Rang
 
 fn embedded(folder: &tempfile::TempDir, options: ArchiveOptions) -> Embedded {
     let mut options = EmbeddedOptions::new(folder.path().join("archive.redb"), options);
-    (options.cache_size, options.at_once) = (1 << 16, 7);
+    (options.cache_size, options.at_once, options.backlog) = (1 << 16, 7, 20);
     Embedded::open(options).unwrap()
 }
 

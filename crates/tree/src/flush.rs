@@ -51,6 +51,23 @@ fn collect(entry: &Entry, now: u64, changed: &mut Vec<(PageId, Arc<Node>)>) {
     changed.extend(entry.page().map(|id| (id, node.clone())));
 }
 
+/// Bytes of the chunks that changed since the last flush.
+pub(crate) fn unflushed_bytes(core: &Core) -> usize {
+    let (mut bytes, mut open) = (0, Vec::new());
+    open.extend(core.root.as_ref().map(|root| &root.child));
+    while let Some(child) = open.pop() {
+        let Child::Page(node) = child else { continue };
+        if node.stamp < core.ledger.now {
+            continue;
+        }
+        bytes += node.heap_bytes();
+        if let Body::Inner(inner) = &node.body {
+            open.extend(inner.children());
+        }
+    }
+    bytes
+}
+
 /// Lets go of the chunks that `store` holds.
 pub(crate) fn flushed(core: &mut Core, store: Arc<dyn PageStore>) {
     core.source.store = Some(store);

@@ -439,6 +439,11 @@ impl Inner {
     }
 
     /// The children; none where all are single keys.
+    pub(crate) fn children(&self) -> &[Child] {
+        &self.children
+    }
+
+    /// The children; none where all are single keys.
     pub(crate) fn children_mut(&mut self) -> &mut [Child] {
         &mut self.children
     }

@@ -161,4 +161,14 @@ impl Tree {
     pub fn flushed(&mut self, store: Arc<dyn PageStore>) {
         flush::flushed(&mut self.core, store);
     }
+
+    /// Reads the stored pages from `store` from now on: a later version of the store, in which they are the same.
+    pub fn read_from(&mut self, store: Arc<dyn PageStore>) {
+        self.core.source.store = Some(store);
+    }
+
+    /// Bytes of the chunks that changed since the last flush: they stay in memory until the next. Costs the chunks.
+    pub fn unflushed_bytes(&self) -> usize {
+        flush::unflushed_bytes(&self.core)
+    }
 }

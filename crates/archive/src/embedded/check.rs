@@ -1,15 +1,13 @@
 //! Checking an archive against itself, and repairing it.
-use std::sync::Arc;
-
 use hearken_tree::{Key, KeyRange, Snapshot, Tree};
-use redb::ReadableTable;
+use redb::{ReadableTable, ReadableTableMetadata};
 
 use super::{
     Embedded, Writer,
     error::{located, storage},
-    index,
-    open::{self, Opened},
-    schema::{GROUPS, IDS, MESSAGES, MessageRow, REFUSED, id_key, part, refused_key, refused_message},
+    index, open,
+    recent::Place,
+    schema::{GROUPS, IDS, KEYS, MESSAGES, REFUSED, id_key, part, refused_key, refused_message},
     store::{Store, catch},
     tables::write_totals,
     version::Context,
@@ -23,6 +21,10 @@ pub struct CheckReport {
     pub messages: u64,
     /// Stored messages that are not what was stored: removed, so that a neighbour delivers them again.
     pub damaged: Vec<Key>,
+    /// The same, of which not even the key is known: how many.
+    pub unreadable: u64,
+    /// Messages that could not be found by their keys: entered again.
+    pub lost_keys: u64,
     /// Messages that could not be found by their ids: entered again. Checked by the deep check only.
     pub lost_ids: u64,
     /// Whether the counts of messages and bytes were wrong: set right.
@@ -52,7 +54,8 @@ impl CheckReport {
     /// Whether nothing was amiss.
     pub fn is_sound(&self) -> bool {
         let sound = |group: &GroupReport| group.is_sound() && group.rebuilt_pages == 0;
-        self.damaged.is_empty() && self.lost_ids == 0 && !self.wrong_counts && self.groups.iter().all(sound)
+        let found = self.damaged.is_empty() && self.unreadable == 0 && self.lost_keys == 0;
+        found && self.lost_ids == 0 && !self.wrong_counts && self.groups.iter().all(sound)
     }
 }
 
@@ -66,8 +69,11 @@ impl GroupReport {
 /// What the messages say that the rest has to be.
 #[derive(Default)]
 struct Truth {
-    damaged: Vec<(Key, Option<u64>)>,
-    lost_ids: Vec<(Key, u64)>,
+    damaged: Vec<Place>,
+    /// Sequences of rows that are no messages, and at which no key points.
+    unreadable: Vec<u64>,
+    lost_keys: Vec<Place>,
+    lost_ids: Vec<Place>,
     messages: u64,
     bytes: u64,
     /// By group, in order.
@@ -76,7 +82,7 @@ struct Truth {
 
 impl Embedded {
     /// Compares the index of every group with the stored messages, key by key, and repairs what is wrong. `deep`: recomputes every
-    /// digest, every message's id and the table of ids as well. Writers wait meanwhile; takes 40 bytes of memory a message.
+    /// digest, every message's id and the table of ids as well. Writers wait meanwhile; takes 50 bytes of memory a message.
     pub fn check(&self, deep: bool) -> Result<CheckReport, AdmitError> {
         self.check_locked(&mut self.writer(), deep)
     }
@@ -92,15 +98,21 @@ impl Embedded {
     }
 
     fn check_and_repair(&self, writer: &mut Writer, deep: bool) -> Result<CheckReport, AdmitError> {
+        writer.state.write_backlog(&self.store)?;
+        self.publish(writer);
         let truth = Truth::read(&self.store, &self.context, deep)?;
         // Read anew from the file: what is in memory may be sound where the file is not.
-        let stored = open::reload(&self.store, &self.context, self.cache_size).map_err(storage)?;
+        let stored = open::load(&self.store, &self.context, self.cache_size, self.at_once)?;
         let counts = (stored.totals.messages, stored.totals.bytes);
         let mut report = CheckReport {
             messages: truth.messages,
             damaged: truth.damaged.iter().map(|(key, _)| *key).collect(),
+            unreadable: truth.unreadable.len() as u64,
+            lost_keys: truth.lost_keys.len() as u64,
             lost_ids: truth.lost_ids.len() as u64,
-            wrong_counts: truth.damaged.is_empty() && counts != (truth.messages, truth.bytes),
+            wrong_counts: truth.damaged.is_empty()
+                && truth.unreadable.is_empty()
+                && counts != (truth.messages, truth.bytes),
             groups: Vec::new(),
         };
         let filters = self.context.predicate.filters().iter();
@@ -123,10 +135,10 @@ impl Embedded {
 
     /// Repairs what was found, in transactions that leave a sound archive, or one that is filled on opening, at any instant.
     fn repair(&self, writer: &mut Writer, truth: &Truth, places: &[usize]) -> Result<(), AdmitError> {
-        let mut totals = writer.totals.clone();
+        let mut totals = writer.state.totals.clone();
         (totals.messages, totals.bytes) = (truth.messages, truth.bytes);
         let txn = self.store.write().map_err(storage)?;
-        index::write_healed(&txn, &writer.version, &self.context.take_healed())?;
+        index::write_healed(&txn, &writer.state.version, &self.context.take_healed())?;
         truth.write(&txn).map_err(storage)?;
         write_totals(&txn, &totals).map_err(storage)?;
         for place in places {
@@ -135,13 +147,7 @@ impl Embedded {
             txn.open_table(GROUPS).map_err(storage)?.remove(&group.0).map_err(storage)?;
         }
         txn.commit().map_err(storage)?;
-        let mut opened: Opened = open::reload(&self.store, &self.context, self.cache_size).map_err(storage)?;
-        if !places.is_empty() {
-            open::fill(&self.store, &mut opened, places, self.at_once)?;
-        }
-        *writer = Writer::new(opened);
-        self.publish(writer);
-        Ok(())
+        self.reload(writer)
     }
 }
 
@@ -196,44 +202,83 @@ impl GroupReport {
 }
 
 impl Truth {
-    fn read(store: &Store, context: &Arc<Context>, deep: bool) -> Result<Truth, AdmitError> {
+    fn read(store: &Store, context: &Context, deep: bool) -> Result<Truth, AdmitError> {
         let txn = store.read().map_err(storage)?;
-        let ids = txn.open_table(IDS).map_err(storage)?;
+        let (messages, ids) = (txn.open_table(MESSAGES).map_err(storage)?, txn.open_table(IDS).map_err(storage)?);
         let mut truth = Truth { keys: vec![Vec::new(); context.predicate.filters().len()], ..Truth::default() };
-        for row in txn.open_table(MESSAGES).map_err(storage)?.iter().map_err(storage)? {
-            let (key, row) = row.map_err(storage)?;
-            let key = Key::from_bytes(*key.value());
-            let Some((row, topic, content_topic)) = context.read_row(&key, row.value()) else {
-                truth.damaged.push((key, MessageRow::read(row.value()).ok().map(|row| row.sequence)));
-                continue;
-            };
-            truth.messages += 1;
-            truth.bytes += row.body.len() as u64;
-            for place in context.predicate.admitting(topic, &content_topic) {
-                if let Some(keys) = truth.keys.get_mut(place) {
-                    keys.push(key);
+        let mut sequences = Vec::new();
+        for row in txn.open_table(KEYS).map_err(storage)?.iter().map_err(storage)? {
+            let (key, sequence) = row.map_err(storage)?;
+            let place = (Key::from_bytes(*key.value()), sequence.value());
+            sequences.push(place.1);
+            let row = messages.get(place.1).map_err(storage)?;
+            if !row.is_some_and(|row| truth.take(context, &place, row.value())) {
+                truth.damaged.push(place);
+            } else if deep {
+                let found = ids.get(&id_key(part(place.1), &place.0.id())).map_err(storage)?;
+                if found.is_none_or(|timestamp| timestamp.value() != place.0.timestamp()) {
+                    truth.lost_ids.push(place);
                 }
             }
-            if deep {
-                let found = ids.get(&id_key(part(row.sequence), &key.id())).map_err(storage)?;
-                if found.is_none_or(|timestamp| timestamp.value() != key.timestamp()) {
-                    truth.lost_ids.push((key, row.sequence));
-                }
-            }
+        }
+        if messages.len().map_err(storage)? != sequences.len() as u64 {
+            sequences.sort_unstable();
+            truth.find_lost(context, &messages, &sequences).map_err(storage)?;
         }
         Ok(truth)
     }
 
-    /// Takes out what is damaged and enters the ids that are lost.
-    fn write(&self, txn: &redb::WriteTransaction) -> Result<(), redb::Error> {
-        let (mut messages, mut ids) = (txn.open_table(MESSAGES)?, txn.open_table(IDS)?);
-        for (key, sequence) in &self.damaged {
-            messages.remove(key.as_bytes())?;
-            if let Some(sequence) = sequence {
-                ids.remove(&id_key(part(*sequence), &key.id()))?;
+    /// Counts the message in a row, if it is the one with that key.
+    fn take(&mut self, context: &Context, (key, _): &Place, row: &[u8]) -> bool {
+        let Some((row, topic, content_topic)) = context.read_row(key, row) else { return false };
+        self.messages += 1;
+        self.bytes += row.body.len() as u64;
+        for place in context.predicate.admitting(topic, &content_topic) {
+            if let Some(keys) = self.keys.get_mut(place) {
+                keys.push(*key);
             }
         }
-        for (key, sequence) in &self.lost_ids {
+        true
+    }
+
+    /// Looks for messages at which no key points: `sequences` are those at which one does.
+    fn find_lost(
+        &mut self,
+        context: &Context,
+        messages: &impl ReadableTable<u64, &'static [u8]>,
+        sequences: &[u64],
+    ) -> Result<(), redb::Error> {
+        for row in messages.iter()? {
+            let (sequence, row) = row?;
+            let sequence = sequence.value();
+            if sequences.binary_search(&sequence).is_ok() {
+                continue;
+            }
+            match context.read_unkeyed(row.value()).map(|(key, ..)| (key, sequence)) {
+                Some(place) if self.take(context, &place, row.value()) => self.lost_keys.push(place),
+                _ => self.unreadable.push(sequence),
+            }
+        }
+        self.keys.iter_mut().for_each(|keys| keys.sort_unstable());
+        Ok(())
+    }
+
+    /// Takes out what is damaged and enters what is lost.
+    fn write(&self, txn: &redb::WriteTransaction) -> Result<(), redb::Error> {
+        let (mut messages, mut keys, mut ids) =
+            (txn.open_table(MESSAGES)?, txn.open_table(KEYS)?, txn.open_table(IDS)?);
+        for (key, sequence) in &self.damaged {
+            keys.remove(key.as_bytes())?;
+            messages.remove(sequence)?;
+            ids.remove(&id_key(part(*sequence), &key.id()))?;
+        }
+        for sequence in &self.unreadable {
+            messages.remove(sequence)?;
+        }
+        for (key, sequence) in &self.lost_keys {
+            keys.insert(key.as_bytes(), sequence)?;
+        }
+        for (key, sequence) in self.lost_ids.iter().chain(&self.lost_keys) {
             ids.insert(&id_key(part(*sequence), &key.id()), key.timestamp())?;
         }
         Ok(())

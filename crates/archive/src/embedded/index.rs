@@ -18,10 +18,10 @@ pub(super) struct GroupTrees {
     kept: Tree,
     /// Only while something is refused.
     held: Option<Tree>,
-    /// The roots as of the last commit.
+    /// The roots as of the last flush that was committed.
     durable: Roots,
-    /// The roots as of the last flush.
-    flushed: Roots,
+    /// The roots as of a flush that is to be committed.
+    flushed: Option<Roots>,
 }
 
 #[derive(Clone, Copy)]
@@ -40,14 +40,9 @@ impl GroupTrees {
     pub(super) fn open(group: GroupId, row: &GroupRow, version: &Arc<Version>, cache: usize) -> GroupTrees {
         let durable = Roots { kept: row.kept, held: row.held };
         let kept = Tree::open(Arc::new(version.pages(group, Which::Kept)), row.kept, cache / 4 * 3);
-        let mut trees = GroupTrees { group, cache, kept, held: None, durable, flushed: durable };
-        trees.held = row.held.map(|root| trees.open_held(version, root));
+        let mut trees = GroupTrees { group, cache, kept, held: None, durable, flushed: None };
+        trees.held = row.held.map(|root| Tree::open(Arc::new(version.pages(group, Which::Held)), root, cache / 4));
         trees
-    }
-
-    /// As long as nothing is refused, what is held is what is kept, page by page; so it starts there.
-    fn open_held(&self, version: &Arc<Version>, root: Root) -> Tree {
-        Tree::open(Arc::new(version.pages(self.group, Which::Held)), root, self.cache / 4)
     }
 
     /// Follows one transaction in memory; `refused` is how many refused keys are remembered after it. After an error the trees have to
@@ -55,7 +50,10 @@ impl GroupTrees {
     pub(super) fn apply(&mut self, changes: &Changes, refused: u64, version: &Arc<Version>) -> Result<(), AdmitError> {
         let refusing = !changes.refused.is_empty() || !changes.deleted.is_empty();
         if refusing && self.held.is_none() {
-            self.held = Some(self.open_held(version, self.durable.kept));
+            // Up to now, what is held was what is kept, page by page.
+            let mut held = self.kept.clone();
+            held.read_from(Arc::new(version.pages(self.group, Which::Held)));
+            self.held = Some(held);
         }
         if refused == 0 {
             self.held = None;
@@ -81,7 +79,7 @@ impl GroupTrees {
                 }
             })?;
             written.map_err(storage)?;
-            self.flushed = Roots { kept, held: None };
+            self.flushed = Some(Roots { kept, held: None });
             return Ok(());
         };
         let (mut writes, mut held_writes) = (Vec::new(), Vec::new());
@@ -90,30 +88,42 @@ impl GroupTrees {
         space.preserve(&writes, &held_writes).map_err(storage)?;
         writes.into_iter().try_for_each(|write| space.write_kept(write)).map_err(storage)?;
         held_writes.into_iter().try_for_each(|write| space.write_held(write)).map_err(storage)?;
-        self.flushed = Roots { kept, held };
+        self.flushed = Some(Roots { kept, held });
         Ok(())
     }
 
     /// Writes what has to be known to open the trees again.
     pub(super) fn write_row(&self, txn: &WriteTransaction, applied: u64, refused: u64) -> Result<(), redb::Error> {
-        let row = GroupRow { applied, refused, kept: self.flushed.kept, held: self.flushed.held };
+        let Roots { kept, held } = self.flushed.unwrap_or(self.durable);
+        let row = GroupRow { applied, refused, kept, held };
         txn.open_table(GROUPS)?.insert(&self.group.0, row.write().as_slice())?;
         Ok(())
     }
 
-    /// What was flushed is durable in `version`, from which all is read from now on.
+    /// Bytes of the pages that a flush would write.
+    pub(super) fn unflushed_bytes(&self) -> usize {
+        self.kept.unflushed_bytes() + self.held.as_ref().map_or(0, Tree::unflushed_bytes)
+    }
+
+    /// `version` was committed: from now on all is read from it, and what was flushed is durable.
     pub(super) fn committed(&mut self, version: &Arc<Version>) {
-        self.durable = self.flushed;
-        self.kept.flushed(Arc::new(version.pages(self.group, Which::Kept)));
-        if let Some(held) = &mut self.held {
-            held.flushed(Arc::new(version.pages(self.group, Which::Held)));
+        let flushed = self.flushed.take();
+        self.durable = flushed.unwrap_or(self.durable);
+        for (tree, which) in [(Some(&mut self.kept), Which::Kept), (self.held.as_mut(), Which::Held)] {
+            let pages = Arc::new(version.pages(self.group, which));
+            match tree {
+                Some(tree) if flushed.is_some() => tree.flushed(pages),
+                Some(tree) => tree.read_from(pages),
+                None => {}
+            }
         }
     }
 
-    /// Forgets what was not committed: the trees as they are in `version`, which was committed last.
-    pub(super) fn discard(&mut self, version: &Arc<Version>) {
-        let row = GroupRow { applied: 0, refused: 0, kept: self.durable.kept, held: self.durable.held };
+    /// Forgets all keys.
+    pub(super) fn empty(&mut self, version: &Arc<Version>) -> Result<(), AdmitError> {
+        let row = GroupRow { applied: 0, refused: 0, kept: empty_root()?, held: None };
         *self = GroupTrees::open(self.group, &row, version, self.cache);
+        Ok(())
     }
 
     /// The trees as they stand.
@@ -195,12 +205,6 @@ pub(super) fn clear(txn: &WriteTransaction, group: &GroupId) -> Result<(), redb:
     let ([first, _], [_, last]) = (page_keys(group, Which::Kept), page_keys(group, Which::Held));
     txn.open_table(PAGES)?.retain_in::<&[u8; PAGE_KEY], _>(&first..=&last, |_, _| false)?;
     Ok(())
-}
-
-/// An empty group's trees.
-pub(super) fn empty(group: GroupId, version: &Arc<Version>, cache: usize) -> Result<GroupTrees, AdmitError> {
-    let row = GroupRow { applied: 0, refused: 0, kept: empty_root()?, held: None };
-    Ok(GroupTrees::open(group, &row, version, cache))
 }
 
 /// Writes pages that were rebuilt on reading. What changes in the same transaction is written after.

@@ -3,20 +3,22 @@ mod check;
 mod error;
 mod index;
 mod open;
+mod recent;
 mod rows;
 mod schema;
+mod state;
 mod store;
 mod tables;
 mod version;
 
 use std::{
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
 };
 
 use bytes::Bytes;
 use hearken_tree::{GroupId, Id, Key, KeyRange};
-use redb::{ReadOnlyTable, StorageBackend};
+use redb::StorageBackend;
 
 pub use self::{
     check::{CheckReport, GroupReport},
@@ -25,9 +27,10 @@ pub use self::{
 use self::{
     error::{storage, unreadable},
     index::GroupTrees,
-    open::Opened,
-    rows::Rows,
-    schema::{IDS, MESSAGES, MessageRow, id_key, part},
+    recent::Recent,
+    rows::{AllPlaces, Rows},
+    schema::MessageRow,
+    state::{Backlog, State},
     store::{Opener, Store, catch},
     tables::{WriteTables, write_totals},
     version::{Context, Version},
@@ -56,12 +59,16 @@ pub struct EmbeddedOptions {
     /// How many messages one transaction of [`Archive::retain`], or of filling a new group, handles at most: bounds its memory, and
     /// how long others wait.
     pub at_once: usize,
+    /// How many messages may be stored before they are entered into the index on disk, all at once: meanwhile their places are in
+    /// memory (48 bytes each), and opening after a kill has to read them. Bounded by their bytes and by the pages they change as
+    /// well, see [`Embedded`].
+    pub backlog: usize,
     /// What every archive has to be told.
     pub archive: ArchiveOptions,
 }
 
 impl EmbeddedOptions {
-    /// 64 MiB for decoded pages, 64 MiB for the database.
+    /// 64 MiB for decoded pages, 64 MiB for the database, a backlog of 65,536.
     pub fn new(path: impl Into<PathBuf>, archive: ArchiveOptions) -> EmbeddedOptions {
         EmbeddedOptions {
             path: path.into(),
@@ -69,32 +76,37 @@ impl EmbeddedOptions {
             database_cache_size: 64 << 20,
             verify: false,
             at_once: 50_000,
+            backlog: 1 << 16,
             archive,
         }
     }
 }
 
+/// How many bytes of bodies opening has to read at most to catch up.
+const BACKLOG_BYTES: u64 = 64 << 20;
+
 /// A durable archive in one file, without a server.
 ///
-/// One writer at a time; readers read a consistent state and never wait for a commit. Messages and index are committed together:
-/// after a kill or a power cut at any instant, both are as of the last commit that was acknowledged, or of one more.
+/// One writer at a time; readers read a consistent state and never wait for a commit. A commit appends the messages, and that is
+/// all that has to be durable: keys, ids and pages of the index lie scattered, so they are written for many commits at once (when
+/// there are `backlog` messages, 64 MiB of bodies or a quarter of the cache of changed pages, when something is deleted, and on
+/// closing). Opening reads the messages behind the index and brings it up to them, in memory. After a kill or a power cut at any
+/// instant, messages and index are as of the last commit that was acknowledged, or of one more.
 pub struct Embedded {
     store: Store,
     context: Arc<Context>,
     cache_size: usize,
     at_once: usize,
+    backlog: Backlog,
     max_bytes: Option<u64>,
     max_refused: u64,
     writer: Mutex<Writer>,
-    published: RwLock<Published>,
+    published: RwLock<Arc<Published>>,
 }
 
 /// What only the writer sees.
 struct Writer {
-    totals: Totals,
-    indexes: Vec<GroupTrees>,
-    /// The last commit.
-    version: Arc<Version>,
+    state: State,
     /// The database failed and could not be opened again yet.
     failed: bool,
 }
@@ -104,6 +116,8 @@ struct Published {
     views: Vec<View>,
     stats: ArchiveStats,
     floor: u64,
+    recent: Recent,
+    version: Arc<Version>,
 }
 
 /// How much an archive stores, as of its last commit.
@@ -136,21 +150,22 @@ impl Embedded {
     }
 
     fn over(opener: Opener, options: EmbeddedOptions) -> Result<Embedded, OpenError> {
-        let EmbeddedOptions { path, cache_size, database_cache_size, verify, at_once, archive } = options;
+        let EmbeddedOptions { path, cache_size, database_cache_size, verify, at_once, backlog, archive } = options;
         let ArchiveOptions { filters, format, validator, limits, max_bytes, max_refused } = archive;
         let predicate = Predicate::new(format, validator, limits, filters);
         let store = Store::open(&path, database_cache_size, verify, opener)
             .map_err(|error| open::database_error(&path, error))?;
-        let opened = catch(|| {
+        let state = catch(|| {
             open::check_version(&store)?;
             open::settle(&store, predicate, max_bytes, cache_size, at_once.max(1))
         })
         .unwrap_or_else(|found| Err(OpenError::Corrupt { path: path.clone(), found }))?;
-        let context = opened.context.clone();
-        let writer = Writer::new(opened);
-        let published = RwLock::new(writer.publish());
-        let writer = Mutex::new(writer);
-        Ok(Embedded { store, context, cache_size, at_once: at_once.max(1), max_bytes, max_refused, writer, published })
+        let context = state.context.clone();
+        let published = RwLock::new(Arc::new(state.publish()));
+        let writer = Mutex::new(Writer { state, failed: false });
+        let backlog = Backlog { messages: backlog, bytes: BACKLOG_BYTES, pages: cache_size / 4 };
+        let at_once = at_once.max(1);
+        Ok(Embedded { store, context, cache_size, at_once, backlog, max_bytes, max_refused, writer, published })
     }
 
     /// How much is stored.
@@ -158,8 +173,7 @@ impl Embedded {
         self.published().stats
     }
 
-    /// Runs one write transaction: tables, counters and index pages, one durable commit. Nothing of it is seen before, and nothing
-    /// stays of it if it fails.
+    /// Runs one write transaction, one durable commit. Nothing of it is seen before, and nothing stays of it if it fails.
     fn write<R>(
         &self,
         work: impl FnOnce(&mut Ledger<'_, WriteTables<'_>>) -> Result<R, AdmitError>,
@@ -168,16 +182,13 @@ impl Embedded {
         if writer.failed {
             self.recover(&mut writer).map_err(|error| error::located(error, self.store.path()))?;
         }
-        let mut totals = writer.totals.clone();
-        let result = catch(|| self.transact(&mut writer, &mut totals, work))
+        let result = catch(|| self.transact(&mut writer.state, work))
             .unwrap_or_else(|found| Err(storage(redb::Error::Corrupted(found))));
         match result {
-            Ok((result, Some(version))) => {
-                writer.committed(totals, version);
+            Ok(result) => {
                 self.publish(&writer);
                 Ok(result)
             }
-            Ok((result, None)) => Ok(result),
             Err(error) => {
                 self.after_failure(&mut writer, &error);
                 Err(error::located(error, self.store.path()))
@@ -191,62 +202,58 @@ impl Embedded {
             AdmitError::Storage(_) => drop(self.recover(writer)),
             AdmitError::Index(damage) => {
                 tracing::error!(%damage, "the index is damaged beyond single pages: rebuilding it from the messages");
-                writer.discard();
-                drop(self.check_locked(writer, false));
+                if self.reload(writer).is_ok() {
+                    drop(self.check_locked(writer, false));
+                }
             }
-            // The database is sound: only what was changed in memory has to go.
-            _ => writer.discard(),
+            // The database is sound, and nothing was changed in memory.
+            _ => {}
         }
     }
 
-    /// The transaction itself; the version it made, if it changed anything.
+    /// The transaction itself.
     fn transact<R>(
         &self,
-        writer: &mut Writer,
-        totals: &mut Totals,
+        state: &mut State,
         work: impl FnOnce(&mut Ledger<'_, WriteTables<'_>>) -> Result<R, AdmitError>,
-    ) -> Result<(R, Option<Arc<Version>>), AdmitError> {
+    ) -> Result<R, AdmitError> {
+        let mut totals = state.totals.clone();
         let txn = self.store.write().map_err(storage)?;
-        let tables = WriteTables::open(&txn, &self.context.topics).map_err(storage)?;
-        let mut ledger = Ledger::new(&self.context.predicate, tables, totals, self.max_refused);
+        let tables = WriteTables::open(&txn, &self.context.topics, &state.recent).map_err(storage)?;
+        let mut ledger = Ledger::new(&self.context.predicate, tables, &mut totals, self.max_refused);
         let result = work(&mut ledger)?;
-        let changes = ledger.finish()?;
-        let healed = self.context.take_healed();
-        if *totals == writer.totals && healed.is_empty() && changes.iter().all(Changes::is_empty) {
+        let (changes, stored) = ledger.finish()?;
+        if totals == state.totals && !self.context.is_healing() && changes.iter().all(Changes::is_empty) {
             txn.abort().map_err(storage)?;
-            return Ok((result, None));
+            return Ok(result);
         }
-        index::write_healed(&txn, &writer.version, &healed)?;
-        let applied = totals.sequence;
-        for ((index, changes), refused) in writer.indexes.iter_mut().zip(&changes).zip(&totals.refused) {
-            if !changes.is_empty() {
-                index.apply(changes, *refused, &writer.version)?;
-                index.flush(&txn)?;
-            }
-            index.write_row(&txn, applied, *refused).map_err(storage)?;
-        }
-        write_totals(&txn, totals).map_err(storage)?;
+        let followed = state.follow(&txn, &totals, &changes, &stored, &self.backlog)?;
+        write_totals(&txn, &totals).map_err(storage)?;
         txn.commit().map_err(storage)?;
-        let read = self.store.read().map_err(storage)?;
-        let version = Version::new(&read, self.context.clone()).map_err(storage)?;
-        Ok((result, Some(Arc::new(version))))
+        state.committed(totals, followed, &self.store).map_err(storage)?;
+        Ok(result)
     }
 
     /// Takes up what was committed last, from the file: a failed commit may have come through all the same.
     fn recover(&self, writer: &mut Writer) -> Result<(), AdmitError> {
         writer.failed = true;
         self.store.reopen().map_err(storage)?;
-        let opened = catch(|| open::reload(&self.store, &self.context, self.cache_size))
-            .unwrap_or_else(|found| Err(redb::Error::Corrupted(found)))
-            .map_err(storage)?;
-        *writer = Writer::new(opened);
+        self.reload(writer)
+    }
+
+    /// Reads the file anew.
+    fn reload(&self, writer: &mut Writer) -> Result<(), AdmitError> {
+        writer.failed = true;
+        let state = catch(|| open::load(&self.store, &self.context, self.cache_size, self.at_once))
+            .unwrap_or_else(|found| Err(storage(redb::Error::Corrupted(found))))?;
+        *writer = Writer { state, failed: false };
         self.publish(writer);
         Ok(())
     }
 
     /// Shows readers what was committed.
     fn publish(&self, writer: &Writer) {
-        *self.published.write().unwrap_or_else(PoisonError::into_inner) = writer.publish();
+        *self.published.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(writer.state.publish());
     }
 
     /// Drops everything before `bound`, in as many transactions as it takes.
@@ -265,18 +272,14 @@ impl Embedded {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn published(&self) -> RwLockReadGuard<'_, Published> {
-        self.published.read().unwrap_or_else(PoisonError::into_inner)
+    fn published(&self) -> Arc<Published> {
+        self.published.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Reads, and says of a failure where the file lies.
     fn reading<R>(&self, work: impl FnOnce() -> Result<R, ReadError>) -> Result<R, ReadError> {
         let found = catch(work).unwrap_or_else(|found| Err(unreadable(redb::Error::Corrupted(found))));
         found.map_err(|error| error::located_read(error, self.store.path()))
-    }
-
-    fn messages(&self) -> Result<Messages, ReadError> {
-        self.store.read().map_err(unreadable)?.open_table(MESSAGES).map_err(unreadable)
     }
 
     /// What is in a row, if it is the message that belongs at `key`: a damaged file must not give a wrong one.
@@ -287,38 +290,43 @@ impl Embedded {
         })
     }
 
-    fn message(&self, key: &Key, row: &[u8]) -> Result<StoredMessage, ReadError> {
+    fn message(&self, key: &Key, sequence: u64, row: &[u8]) -> Result<StoredMessage, ReadError> {
         let (row, pubsub_topic, _) = self.read_row(key, row)?;
         let (pubsub_topic, body) = (pubsub_topic.to_owned(), Bytes::copy_from_slice(row.body));
-        Ok(StoredMessage { key: *key, sequence: row.sequence, pubsub_topic, body })
+        Ok(StoredMessage { key: *key, sequence, pubsub_topic, body })
     }
 }
 
-/// The table of messages in a read transaction.
-type Messages = ReadOnlyTable<&'static [u8; Key::LEN], &'static [u8]>;
-
-impl Writer {
-    fn new(opened: Opened) -> Writer {
-        Writer { totals: opened.totals, indexes: opened.indexes, version: opened.version, failed: false }
+impl Drop for Embedded {
+    fn drop(&mut self) {
+        let Embedded { writer, store, .. } = self;
+        let writer = writer.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if !writer.failed {
+            // For a quick start next time. What could not be written now is read off the messages then.
+            let written = catch(|| writer.state.write_backlog(store));
+            if let Ok(Err(error)) = written {
+                tracing::warn!(%error, "the index could not be written on closing: it will catch up on opening");
+            }
+        }
     }
+}
 
-    fn committed(&mut self, totals: Totals, version: Arc<Version>) {
-        self.totals = totals;
-        // All of them: a tree that still read from the version before would keep its pages from being used again.
-        self.indexes.iter_mut().for_each(|index| index.committed(&version));
-        self.version = version;
-    }
-
-    /// Forgets what was not committed.
-    fn discard(&mut self) {
-        let Writer { indexes, version, .. } = self;
-        indexes.iter_mut().for_each(|index| index.discard(version));
-    }
-
+impl State {
     fn publish(&self) -> Published {
         let Totals { sequence, messages, bytes, floor, .. } = self.totals;
         let stats = ArchiveStats { messages, bytes, sequence };
-        Published { views: self.indexes.iter().map(GroupTrees::view).collect(), stats, floor }
+        let views = self.indexes.iter().map(GroupTrees::view).collect();
+        Published { views, stats, floor, recent: self.recent.clone(), version: self.version.clone() }
+    }
+}
+
+impl Published {
+    /// The sequence of the message at `key`.
+    fn sequence(&self, key: &Key) -> Result<Option<u64>, ReadError> {
+        match self.recent.sequence(key) {
+            Some(sequence) => Ok(Some(sequence)),
+            None => self.version.sequence(key).map_err(unreadable),
+        }
     }
 }
 
@@ -326,6 +334,7 @@ impl Writer {
 struct LookedRow<'a> {
     archive: &'a Embedded,
     key: Key,
+    sequence: u64,
     row: &'a [u8],
 }
 
@@ -344,7 +353,7 @@ impl Looked<ReadError> for LookedRow<'_> {
     }
 
     fn message(&self) -> Result<StoredMessage, ReadError> {
-        self.archive.message(&self.key, self.row)
+        self.archive.message(&self.key, self.sequence, self.row)
     }
 }
 
@@ -369,43 +378,35 @@ impl Archive for Embedded {
     }
 
     fn get(&self, keys: &[Key]) -> Result<Vec<Option<StoredMessage>>, ReadError> {
-        self.reading(|| {
-            let messages = self.messages()?;
-            keys.iter()
-                .map(|key| {
-                    let row = messages.get(key.as_bytes()).map_err(unreadable)?;
-                    row.map(|row| self.message(key, row.value())).transpose()
-                })
-                .collect()
-        })
+        let state = self.published();
+        let get = |key: &Key| {
+            let Some(sequence) = state.sequence(key)? else { return Ok(None) };
+            let row = state.version.row(sequence).map_err(unreadable)?;
+            row.map(|row| self.message(key, sequence, row.value())).transpose()
+        };
+        self.reading(|| keys.iter().map(get).collect())
     }
 
     fn find(&self, id: &Id) -> Result<Option<Key>, ReadError> {
-        self.reading(|| {
-            let txn = self.store.read().map_err(unreadable)?;
-            let (ids, messages) =
-                (txn.open_table(IDS).map_err(unreadable)?, txn.open_table(MESSAGES).map_err(unreadable)?);
-            for part in (0..=part(self.stats().sequence)).rev() {
-                if let Some(timestamp) = ids.get(&id_key(part, id)).map_err(unreadable)? {
-                    let key = Key::new(timestamp.value(), *id);
-                    return Ok(messages.get(key.as_bytes()).map_err(unreadable)?.map(|_| key));
-                }
-            }
-            Ok(None)
-        })
+        let state = self.published();
+        match state.recent.find(id) {
+            Some(key) => Ok(Some(key)),
+            None => self.reading(|| state.version.find(id, state.stats.sequence).map_err(unreadable)),
+        }
     }
 
     fn scan(&self, group: &GroupId, range: &KeyRange, limit: PageLimit) -> Result<Vec<StoredMessage>, ReadError> {
-        let view = self.view(group)?;
+        let place = self.context.predicate.place(group).ok_or(ReadError::UnknownGroup(*group))?;
+        let state = self.published();
+        let view = state.views.get(place).ok_or(ReadError::UnknownGroup(*group))?;
         self.reading(|| {
-            // Opened after the view: what the view has is there, or was dropped since.
-            let mut rows = Rows::new(self.messages()?, range)?;
+            let mut rows = Rows::new(state.version.clone(), &state.recent, range)?;
             let mut page = Page::new(limit);
             for key in view.kept.keys(range) {
                 let key = key?;
-                let Some(row) = rows.at(&key)? else { continue };
+                let Some((sequence, row)) = rows.at(&key)? else { continue };
                 let size = row.value().len().saturating_sub(MessageRow::HEAD);
-                if !page.push(size, || self.message(&key, row.value()))? {
+                if !page.push(size, || self.message(&key, sequence, row.value()))? {
                     break;
                 }
             }
@@ -414,17 +415,13 @@ impl Archive for Embedded {
     }
 
     fn query(&self, query: &Query) -> Result<QueryPage, ReadError> {
+        let state = self.published();
         self.reading(|| {
-            let (start, end) = (query.range.start(), query.range.end());
-            let range = self.messages()?.range::<&[u8; Key::LEN]>(start.as_bytes()..end.as_bytes());
-            let range = range.map_err(unreadable)?;
-            let rows: &mut dyn Iterator<Item = _> =
-                if query.newest_first { &mut range.rev() } else { &mut range.into_iter() };
+            let mut places = AllPlaces::new(&state.version, &state.recent, &query.range, query.newest_first)?;
             let mut filling = Filling::new(query);
-            for row in rows {
-                let (key, row) = row.map_err(unreadable)?;
-                let key = Key::from_bytes(*key.value());
-                if !filling.look(&key, &LookedRow { archive: self, key, row: row.value() })? {
+            while let Some((key, sequence)) = places.next()? {
+                let Some(row) = state.version.row(sequence).map_err(unreadable)? else { continue };
+                if !filling.look(&key, &LookedRow { archive: self, key, sequence, row: row.value() })? {
                     break;
                 }
             }

@@ -7,16 +7,18 @@ use std::{
     sync::Arc,
 };
 
-use hearken_tree::{GroupId, Key};
+use hearken_tree::{GroupId, Key, KeyRange};
 use redb::{Database, DatabaseError, ReadableTable, StorageError, TableHandle, WriteTransaction};
 
 use super::{
     error::{OpenError, is_full, storage},
     index::{self, GroupTrees},
+    recent::Recent,
     schema::{
-        FORMAT_VERSION, GROUPS, GroupRow, IDS, MESSAGES, META, MessageRow, PAGES, REFUSED, TOPICS, Topics, meta,
-        refused_key, refused_message,
+        FORMAT_VERSION, GROUPS, GroupRow, IDS, KEYS, MESSAGES, META, PAGES, REFUSED, TOPICS, Topics, meta, refused_key,
+        refused_message,
     },
+    state::{Followed, State},
     store::Store,
     tables::write_totals,
     version::{Context, Version},
@@ -118,14 +120,6 @@ pub(super) fn database_error(path: &Path, error: impl Into<redb::Error>) -> Open
     }
 }
 
-/// What opening found and made.
-pub(super) struct Opened {
-    pub(super) totals: Totals,
-    pub(super) version: Arc<Version>,
-    pub(super) indexes: Vec<GroupTrees>,
-    pub(super) context: Arc<Context>,
-}
-
 /// Whether the tables are an archive's, of a version that this program reads; makes those of an empty file.
 pub(super) fn check_version(store: &Store) -> Result<(), OpenError> {
     let failed = |error: redb::Error| database_error(store.path(), error);
@@ -138,7 +132,7 @@ pub(super) fn check_version(store: &Store) -> Result<(), OpenError> {
             txn.commit().map_err(|error| failed(error.into()))
         }
         Ok(Some(found)) if found > FORMAT_VERSION => Err(OpenError::Newer { path, found, expected: FORMAT_VERSION }),
-        // There is no older one yet; the first to come upgrades here, in one transaction.
+        // No release ever wrote an older one; the first that has to be read will be upgraded here, in one transaction.
         Ok(Some(found)) => Err(OpenError::Older { path, found, expected: FORMAT_VERSION }),
         Err(tables) => {
             let found = format!("it is the redb database of another program, with tables {}", tables.join(", "));
@@ -163,6 +157,7 @@ fn read_version(txn: &WriteTransaction) -> Result<Result<Option<u64>, Vec<String
 fn make_tables(txn: &WriteTransaction) -> Result<(), redb::Error> {
     txn.open_table(META)?.insert(meta::FORMAT, FORMAT_VERSION)?;
     txn.open_table(MESSAGES)?;
+    txn.open_table(KEYS)?;
     txn.open_table(IDS)?;
     txn.open_table(REFUSED)?;
     txn.open_table(TOPICS)?;
@@ -171,67 +166,65 @@ fn make_tables(txn: &WriteTransaction) -> Result<(), redb::Error> {
     Ok(())
 }
 
-/// Reads the counters and the index, and brings both to the groups that are wanted.
+/// Brings counters and index to the groups that are wanted, and reads them.
 pub(super) fn settle(
     store: &Store,
     predicate: Predicate,
     max_bytes: Option<u64>,
     cache: usize,
     at_once: usize,
-) -> Result<Opened, OpenError> {
+) -> Result<State, OpenError> {
     let failed = |error: redb::Error| database_error(store.path(), error);
     let txn = store.write().map_err(failed)?;
-    let totals = settle_totals(&txn, &predicate, max_bytes).map_err(failed)?;
+    settle_floor(&txn, max_bytes).map_err(failed)?;
     let topics = settle_topics(&txn, &predicate).map_err(failed)?.ok_or(OpenError::TooManyTopics)?;
-    let rows = settle_groups(&txn, &predicate, totals.sequence).map_err(failed)?;
+    drop_groups(&txn, &predicate).map_err(failed)?;
     txn.commit().map_err(|error| failed(error.into()))?;
-
-    let context = Arc::new(Context::new(predicate, topics));
-    let mut opened = open_indexes(store, &context, &totals, &rows, cache).map_err(failed)?;
-    let missing: Vec<usize> =
-        rows.iter().enumerate().filter(|(_, row)| row.is_none()).map(|(place, _)| place).collect();
-    if !missing.is_empty() {
-        fill(store, &mut opened, &missing, at_once).map_err(|error| match error {
-            AdmitError::Storage(source) => match source.downcast::<redb::Error>() {
-                Ok(error) => failed(*error),
-                Err(source) => OpenError::Storage { path: store.path().to_owned(), source },
-            },
-            other => OpenError::Storage { path: store.path().to_owned(), source: Box::new(other) },
-        })?;
-    }
-    Ok(opened)
+    load(store, &Arc::new(Context::new(predicate, topics)), cache, at_once).map_err(|error| match error {
+        AdmitError::Storage(source) => match source.downcast::<redb::Error>() {
+            Ok(error) => failed(*error),
+            Err(source) => OpenError::Storage { path: store.path().to_owned(), source },
+        },
+        other => OpenError::Storage { path: store.path().to_owned(), source: Box::new(other) },
+    })
 }
 
-/// Reads again what was committed, after a failure. Nothing is filled or dropped: the groups are those of before.
-pub(super) fn reload(store: &Store, context: &Arc<Context>, cache: usize) -> Result<Opened, redb::Error> {
+/// Reads what was committed last, and fills groups whose index is not there or cannot be used, `at_once` keys at a time.
+pub(super) fn load(store: &Store, context: &Arc<Context>, cache: usize, at_once: usize) -> Result<State, AdmitError> {
+    let (mut state, indexed, mut sound) = read(store, context, cache).map_err(storage)?;
+    state.catch_up(indexed, &mut sound)?;
+    if sound.iter().all(|sound| *sound) {
+        return Ok(state);
+    }
+    state.start_anew(store, &sound)?;
+    let places: Vec<usize> = sound.iter().enumerate().filter(|(_, sound)| !**sound).map(|(place, _)| place).collect();
+    fill(store, &mut state, &places, at_once)?;
+    Ok(state)
+}
+
+/// What was committed last, how far the index follows it, and which groups have one that does so.
+fn read(store: &Store, context: &Arc<Context>, cache: usize) -> Result<(State, u64, Vec<bool>), redb::Error> {
     let txn = store.read()?;
     let meta = txn.open_table(META)?;
     let groups = txn.open_table(GROUPS)?;
     let mut totals = read_totals(&meta)?;
-    let mut rows = Vec::new();
+    let indexed = meta.get(meta::INDEXED)?.map_or(0, |value| value.value());
+    let version = Arc::new(Version::new(&txn, context.clone())?);
+    let (mut indexes, mut sound) = (Vec::new(), Vec::new());
+    let cache = cache / context.predicate.filters().len().max(1);
     for (group, _) in context.predicate.filters() {
         let row = groups.get(&group.0)?.map(|row| GroupRow::read(row.value())).transpose()?;
+        let row = row.filter(|row| row.applied == indexed);
         totals.refused.push(row.as_ref().map_or(0, |row| row.refused));
-        rows.push(row);
+        sound.push(row.is_some());
+        let empty = || {
+            let kept = index::empty_root().map_err(|error| redb::Error::Corrupted(error.to_string()))?;
+            Ok::<_, redb::Error>(GroupRow { applied: 0, refused: 0, kept, held: None })
+        };
+        indexes.push(GroupTrees::open(*group, &row.map_or_else(empty, Ok)?, &version, cache));
     }
-    open_indexes(store, context, &totals, &rows, cache)
-}
-
-fn open_indexes(
-    store: &Store,
-    context: &Arc<Context>,
-    totals: &Totals,
-    rows: &[Option<GroupRow>],
-    cache: usize,
-) -> Result<Opened, redb::Error> {
-    let version = Arc::new(Version::new(&store.read()?, context.clone())?);
-    let cache = cache / rows.len().max(1);
-    let indexes = context.predicate.filters().iter().zip(rows).map(|((group, _), row)| match row {
-        Some(row) => Ok(GroupTrees::open(*group, row, &version, cache)),
-        None => index::empty(*group, &version, cache).map_err(|error| redb::Error::Corrupted(error.to_string())),
-    });
-    let indexes = indexes.collect::<Result<_, redb::Error>>()?;
-    Ok(Opened { totals: totals.clone(), version, indexes, context: context.clone() })
+    let state = State { totals, indexes, recent: Recent::default(), version, context: context.clone() };
+    Ok((state, indexed, sound))
 }
 
 fn read_totals(table: &impl ReadableTable<&'static str, u64>) -> Result<Totals, redb::Error> {
@@ -245,22 +238,15 @@ fn read_totals(table: &impl ReadableTable<&'static str, u64>) -> Result<Totals, 
     })
 }
 
-fn settle_totals(txn: &WriteTransaction, predicate: &Predicate, max_bytes: Option<u64>) -> Result<Totals, redb::Error> {
+/// The floor holds for the size it was raised for: a larger archive may be filled again.
+fn settle_floor(txn: &WriteTransaction, max_bytes: Option<u64>) -> Result<(), redb::Error> {
     let mut table = txn.open_table(META)?;
-    let mut totals = read_totals(&table)?;
-    // The floor holds for the size it was raised for: a larger archive may be filled again.
     let size = max_bytes.unwrap_or(0);
     if table.get(meta::MAX_BYTES)?.map_or(0, |value| value.value()) != size {
-        totals.floor = 0;
         table.insert(meta::MAX_BYTES, size)?;
         table.insert(meta::FLOOR, 0)?;
     }
-    let groups = txn.open_table(GROUPS)?;
-    for (group, _) in predicate.filters() {
-        let row = groups.get(&group.0)?.map(|row| GroupRow::read(row.value())).transpose()?;
-        totals.refused.push(row.map_or(0, |row| row.refused));
-    }
-    Ok(totals)
+    Ok(())
 }
 
 /// Reads the topics and numbers those that are new; `None` if there are too many.
@@ -282,12 +268,8 @@ fn settle_topics(txn: &WriteTransaction, predicate: &Predicate) -> Result<Option
     Ok(Some(topics))
 }
 
-/// Drops what belongs to groups that are not kept any more. What is known of the others, in their order; `None`: it has to be filled.
-fn settle_groups(
-    txn: &WriteTransaction,
-    predicate: &Predicate,
-    sequence: u64,
-) -> Result<Vec<Option<GroupRow>>, redb::Error> {
+/// Drops what belongs to groups that are not kept any more.
+fn drop_groups(txn: &WriteTransaction, predicate: &Predicate) -> Result<(), redb::Error> {
     let mut groups = txn.open_table(GROUPS)?;
     let known: Vec<GroupId> =
         groups.iter()?.map(|row| Ok(GroupId(*row?.0.value()))).collect::<Result<_, StorageError>>()?;
@@ -297,47 +279,33 @@ fn settle_groups(
         index::clear(txn, gone)?;
         groups.remove(&gone.0)?;
     }
-    let mut rows = Vec::new();
-    for (group, _) in predicate.filters() {
-        let row = groups.get(&group.0)?.map(|row| GroupRow::read(row.value())).transpose()?;
-        // An index that is behind is filled anew: messages and index are committed together, so that there is none, unless
-        // somebody else wrote the messages.
-        let row = row.filter(|row| row.applied == sequence);
-        if row.is_none() {
-            // Half filled, perhaps, when the last program that did was killed.
-            index::clear(txn, group)?;
-        }
-        rows.push(row);
-    }
-    Ok(rows)
+    Ok(())
 }
 
-/// Fills the groups at these places from the stored messages, `at_once` keys of each in a transaction. Their rows come last: until
-/// then, they count as not filled.
-pub(super) fn fill(store: &Store, opened: &mut Opened, places: &[usize], at_once: usize) -> Result<(), AdmitError> {
-    let mut keys = vec![Vec::new(); opened.indexes.len()];
-    let context = opened.context.clone();
-    let read = store.read().map_err(storage)?;
-    let messages = read.open_table(MESSAGES).map_err(storage)?;
-    for row in messages.iter().map_err(storage)? {
-        let (key, row) = row.map_err(storage)?;
+/// Fills the groups at these places, which are empty, from the stored messages, `at_once` keys of each in a transaction. Their rows
+/// come last: until then, they count as not filled.
+fn fill(store: &Store, state: &mut State, places: &[usize], at_once: usize) -> Result<(), AdmitError> {
+    let mut keys = vec![Vec::new(); state.indexes.len()];
+    let context = state.context.clone();
+    let version = state.version.clone();
+    for row in version.keys(&KeyRange::ALL).map_err(storage)? {
+        let (key, sequence) = row.map_err(storage)?;
         let key = Key::from_bytes(*key.value());
-        let row = MessageRow::read(row.value()).map_err(storage)?;
-        let topic = context.topics.name(row.topic).map_err(storage)?;
-        let content_topic = context
-            .predicate
-            .content_topic(topic, row.body)
-            .map_err(|source| AdmitError::Unreadable { key, source })?;
+        let row = version.row(sequence.value()).map_err(storage)?;
+        let Some((_, topic, content_topic)) = row.as_ref().and_then(|row| context.read_row(&key, row.value())) else {
+            tracing::error!(?key, "a stored message is not what was stored: left out; check the archive");
+            continue;
+        };
         for place in context.predicate.admitting(topic, &content_topic).filter(|place| places.contains(place)) {
             if let Some(keys) = keys.get_mut(place) {
                 keys.push(key);
             }
         }
         if keys.iter().any(|keys| keys.len() >= at_once) {
-            fill_some(store, opened, places, &mut keys, false)?;
+            fill_some(store, state, places, &mut keys, false)?;
         }
     }
-    fill_some(store, opened, places, &mut keys, true)
+    fill_some(store, state, places, &mut keys, true)
 }
 
 /// The keys that a group refused.
@@ -350,36 +318,33 @@ fn refused_keys(txn: &WriteTransaction, group: &GroupId) -> Result<Vec<Key>, red
 
 fn fill_some(
     store: &Store,
-    opened: &mut Opened,
+    state: &mut State,
     places: &[usize],
     keys: &mut [Vec<Key>],
     last: bool,
 ) -> Result<(), AdmitError> {
     let txn = store.write().map_err(storage)?;
     for place in places {
-        let (Some(index), Some(keys)) = (opened.indexes.get_mut(*place), keys.get_mut(*place)) else { continue };
+        let (Some(index), Some(keys)) = (state.indexes.get_mut(*place), keys.get_mut(*place)) else { continue };
         let mut changes = Changes { stored: std::mem::take(keys), ..Changes::default() };
         if last {
             changes.refused = refused_keys(&txn, &index.group()).map_err(storage)?;
         }
         let refused = changes.refused.len() as u64;
-        index.apply(&changes, refused, &opened.version)?;
+        index.apply(&changes, refused, &state.version)?;
         index.flush(&txn)?;
         if last {
-            index.write_row(&txn, opened.totals.sequence, refused).map_err(storage)?;
-            if let Some(total) = opened.totals.refused.get_mut(*place) {
+            index.write_row(&txn, state.totals.sequence, refused).map_err(storage)?;
+            if let Some(total) = state.totals.refused.get_mut(*place) {
                 *total = refused;
             }
         }
     }
     if last {
-        write_totals(&txn, &opened.totals).map_err(storage)?;
+        write_totals(&txn, &state.totals).map_err(storage)?;
     }
     txn.commit().map_err(storage)?;
-    let read = store.read().map_err(storage)?;
-    opened.version = Arc::new(Version::new(&read, opened.context.clone()).map_err(storage)?);
-    opened.indexes.iter_mut().for_each(|index| index.committed(&opened.version));
-    Ok(())
+    state.committed(state.totals.clone(), Followed::default(), store).map_err(storage)
 }
 
 #[cfg(test)]

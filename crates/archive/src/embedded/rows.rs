@@ -1,46 +1,114 @@
-//! Messages at ascending keys, read off the table.
-use hearken_tree::{Key, KeyRange};
-use redb::{AccessGuard, Range};
+//! Messages at ascending keys, and in the order of keys either way.
+use std::sync::Arc;
 
-use super::{Messages, error::unreadable};
+use hearken_tree::{Key, KeyRange};
+use redb::Range;
+
+use super::{
+    error::unreadable,
+    recent::{Place, Recent, RecentRange},
+    version::{Row, Version},
+};
 use crate::ReadError;
 
-/// How many rows between two keys are skipped before the next one is looked up instead.
+/// How many keys between two are skipped before the next one is looked up instead.
 const SKIP: usize = 16;
 
-type Row = (Key, AccessGuard<'static, &'static [u8]>);
+type Keys = Range<'static, &'static [u8; Key::LEN], u64>;
 
-/// Reads the rows at ascending keys: neighbours in a group are mostly neighbours in the table, so that most are the next row.
+/// Finds the rows at ascending keys: neighbours in a group are mostly neighbours in the table of keys, so that most are the next
+/// one.
 pub(super) struct Rows {
-    messages: Messages,
+    version: Arc<Version>,
+    recent: RecentRange,
     end: Key,
-    rows: Range<'static, &'static [u8; Key::LEN], &'static [u8]>,
+    keys: Keys,
+    /// A key that was read, but not asked for yet.
+    ahead: Option<Place>,
 }
 
 impl Rows {
-    pub(super) fn new(messages: Messages, range: &KeyRange) -> Result<Rows, ReadError> {
-        let (start, end) = (range.start(), range.end());
-        let rows = messages.range::<&[u8; Key::LEN]>(start.as_bytes()..end.as_bytes()).map_err(unreadable)?;
-        Ok(Rows { messages, end, rows })
+    pub(super) fn new(version: Arc<Version>, recent: &Recent, range: &KeyRange) -> Result<Rows, ReadError> {
+        let keys = version.keys(range).map_err(unreadable)?;
+        Ok(Rows { version, recent: recent.range(range), end: range.end(), keys, ahead: None })
     }
 
-    /// The row at `key`, which must come after those asked for before; `None` if there is none.
-    pub(super) fn at(&mut self, key: &Key) -> Result<Option<AccessGuard<'static, &'static [u8]>>, ReadError> {
+    /// The sequence and row at `key`, which must come after those asked for before; `None` if there is none.
+    pub(super) fn at(&mut self, key: &Key) -> Result<Option<(u64, Row)>, ReadError> {
+        let sequence = match self.recent.seek(key) {
+            Some(sequence) => Some(sequence),
+            None => self.entered(key)?,
+        };
+        let Some(sequence) = sequence else { return Ok(None) };
+        Ok(self.version.row(sequence).map_err(unreadable)?.map(|row| (sequence, row)))
+    }
+
+    /// The sequence at `key` in the table.
+    fn entered(&mut self, key: &Key) -> Result<Option<u64>, ReadError> {
         for _ in 0..SKIP {
-            match self.next()? {
-                Some((place, row)) if place == *key => return Ok(Some(row)),
-                Some((place, _)) if place < *key => {}
-                _ => break,
+            if self.ahead.is_none() {
+                self.ahead = next(&mut self.keys)?;
+            }
+            match self.ahead {
+                Some((place, _)) if place < *key => self.ahead = None,
+                Some((place, sequence)) => return Ok((place == *key).then_some(sequence)),
+                None => return Ok(None),
             }
         }
-        // Too far off, or past it since the row before was not there either.
-        let range = key.as_bytes()..self.end.as_bytes();
-        self.rows = self.messages.range::<&[u8; Key::LEN]>(range).map_err(unreadable)?;
-        Ok(self.next()?.filter(|(place, _)| place == key).map(|(_, row)| row))
+        let Ok(rest) = KeyRange::new(*key, self.end) else { return Ok(None) };
+        self.keys = self.version.keys(&rest).map_err(unreadable)?;
+        self.ahead = next(&mut self.keys)?;
+        Ok(self.ahead.filter(|(place, _)| place == key).map(|(_, sequence)| sequence))
+    }
+}
+
+/// Every place in a range, from either end.
+pub(super) struct AllPlaces {
+    recent: RecentRange,
+    keys: Keys,
+    newest_first: bool,
+    ahead: Option<Place>,
+}
+
+impl AllPlaces {
+    pub(super) fn new(
+        version: &Version,
+        recent: &Recent,
+        range: &KeyRange,
+        newest_first: bool,
+    ) -> Result<AllPlaces, ReadError> {
+        let keys = version.keys(range).map_err(unreadable)?;
+        Ok(AllPlaces { recent: recent.range(range), keys, newest_first, ahead: None })
     }
 
-    fn next(&mut self) -> Result<Option<Row>, ReadError> {
-        let row = self.rows.next().transpose().map_err(unreadable)?;
-        Ok(row.map(|(key, row)| (Key::from_bytes(*key.value()), row)))
+    pub(super) fn next(&mut self) -> Result<Option<Place>, ReadError> {
+        if self.ahead.is_none() {
+            self.ahead = if self.newest_first { next(&mut (&mut self.keys).rev())? } else { next(&mut self.keys)? };
+        }
+        let recent = if self.newest_first { self.recent.last() } else { self.recent.first() };
+        let recent = match (recent, self.ahead) {
+            (Some(recent), Some(ahead)) if (recent < ahead) != self.newest_first => Some(recent),
+            (recent, None) => recent,
+            _ => None,
+        };
+        Ok(match recent {
+            Some(recent) => {
+                self.recent.take(&recent.0);
+                Some(recent)
+            }
+            None => self.ahead.take(),
+        })
     }
+}
+
+fn next(
+    keys: &mut impl Iterator<
+        Item = Result<
+            (redb::AccessGuard<'static, &'static [u8; Key::LEN]>, redb::AccessGuard<'static, u64>),
+            redb::StorageError,
+        >,
+    >,
+) -> Result<Option<Place>, ReadError> {
+    let row = keys.next().transpose().map_err(unreadable)?;
+    Ok(row.map(|(key, sequence)| (Key::from_bytes(*key.value()), sequence.value())))
 }

@@ -6,22 +6,24 @@ use redb::TableDefinition;
 
 use crate::RefusalReason;
 
-/// The version of the form described here.
-pub(super) const FORMAT_VERSION: u64 = 1;
+/// The version of the form described here. Version 1 had the messages in the order of their keys.
+pub(super) const FORMAT_VERSION: u64 = 2;
 
 /// Counters and the format version, by name. That it is there makes the file an archive.
 pub(super) const META: TableDefinition<&str, u64> = TableDefinition::new("hearken archive");
-/// Messages by key: sequence (8 bytes), pubsub topic (2, see [`TOPICS`]), body.
-pub(super) const MESSAGES: TableDefinition<&[u8; Key::LEN], &[u8]> = TableDefinition::new("messages");
+/// Messages by sequence, see [`MessageRow`]: a commit appends, wherever its messages lie in time.
+pub(super) const MESSAGES: TableDefinition<u64, &[u8]> = TableDefinition::new("messages");
+/// Sequences by key, up to [`meta::INDEXED`].
+pub(super) const KEYS: TableDefinition<&[u8; Key::LEN], u64> = TableDefinition::new("keys");
 /// Pubsub topics by number: those of all filters there ever were.
 pub(super) const TOPICS: TableDefinition<u16, &str> = TableDefinition::new("topics");
-/// Timestamps by part and id, see [`id_key`].
+/// Timestamps by part and id, up to [`meta::INDEXED`], see [`id_key`].
 pub(super) const IDS: TableDefinition<&[u8; 20], u64> = TableDefinition::new("ids");
 /// Why a group refused a key, by group and key: a code (1 byte) and what belongs to it.
 pub(super) const REFUSED: TableDefinition<&[u8; 56], &[u8]> = TableDefinition::new("refused");
 /// What is known of a group's index, see [`GroupRow`].
 pub(super) const GROUPS: TableDefinition<&[u8; 16], &[u8]> = TableDefinition::new("groups");
-/// Index pages, see [`page_key`]: check (8 bytes), page.
+/// Index pages, up to [`meta::INDEXED`], see [`page_key`]: check (8 bytes), page.
 pub(super) const PAGES: TableDefinition<&[u8; PAGE_KEY], &[u8]> = TableDefinition::new("pages");
 
 /// Length of a key of [`PAGES`].
@@ -30,7 +32,10 @@ pub(super) const PAGE_KEY: usize = 58;
 /// Names in [`META`].
 pub(super) mod meta {
     pub(in super::super) const FORMAT: &str = "format version";
+    /// The last sequence given.
     pub(in super::super) const SEQUENCE: &str = "sequence";
+    /// The last sequence that the index follows: the messages behind it are entered on opening.
+    pub(in super::super) const INDEXED: &str = "indexed";
     pub(in super::super) const MESSAGES: &str = "messages";
     pub(in super::super) const BYTES: &str = "bytes";
     pub(in super::super) const FLOOR: &str = "floor";
@@ -48,10 +53,10 @@ pub(super) struct CorruptRow {
     bytes: usize,
 }
 
-/// A row of [`MESSAGES`], read in place.
+/// A row of [`MESSAGES`], read in place: pubsub topic (2 bytes, see [`TOPICS`]), check (the first 8 bytes of the id), body.
 pub(super) struct MessageRow<'a> {
-    pub(super) sequence: u64,
     pub(super) topic: u16,
+    pub(super) check: [u8; 8],
     pub(super) body: &'a [u8],
 }
 
@@ -59,11 +64,16 @@ impl<'a> MessageRow<'a> {
     /// Length of a row but for its body.
     pub(super) const HEAD: usize = 10;
 
+    /// The row of the message with this id.
+    pub(super) fn new(topic: u16, id: &Id, body: &'a [u8]) -> MessageRow<'a> {
+        MessageRow { topic, check: check(id), body }
+    }
+
     /// Writes the row into `row`, which has its length.
     pub(super) fn write(&self, row: &mut [u8]) {
         let (head, tail) = row.split_at_mut(Self::HEAD);
-        head[..8].copy_from_slice(&self.sequence.to_be_bytes());
-        head[8..].copy_from_slice(&self.topic.to_be_bytes());
+        head[..2].copy_from_slice(&self.topic.to_be_bytes());
+        head[2..].copy_from_slice(&self.check);
         tail.copy_from_slice(self.body);
     }
 
@@ -72,10 +82,21 @@ impl<'a> MessageRow<'a> {
     }
 
     fn parse(row: &'a [u8]) -> Option<MessageRow<'a>> {
-        let (sequence, rest) = row.split_first_chunk::<8>()?;
-        let (topic, body) = rest.split_first_chunk::<2>()?;
-        Some(MessageRow { sequence: u64::from_be_bytes(*sequence), topic: u16::from_be_bytes(*topic), body })
+        let (topic, rest) = row.split_first_chunk::<2>()?;
+        let (check, body) = rest.split_first_chunk::<8>()?;
+        Some(MessageRow { topic: u16::from_be_bytes(*topic), check: *check, body })
     }
+
+    /// Whether it is the row of the message with this id, as far as the check tells.
+    pub(super) fn is_of(&self, id: &Id) -> bool {
+        self.check == check(id)
+    }
+}
+
+fn check(id: &Id) -> [u8; 8] {
+    let mut check = [0; 8];
+    check.copy_from_slice(&id.0[..8]);
+    check
 }
 
 /// The rows of [`TOPICS`], in memory.

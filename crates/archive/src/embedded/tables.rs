@@ -7,9 +7,10 @@ use redb::{CursorError, ReadableTable, Table, WriteTransaction};
 
 use super::{
     error::storage,
+    recent::{Place, Recent},
     schema::{
-        CorruptRow, IDS, MESSAGES, META, MessageRow, REFUSED, Topics, id_key, meta, part, read_reason, refused_key,
-        refused_message, write_reason,
+        CorruptRow, IDS, KEYS, MESSAGES, META, MessageRow, REFUSED, Topics, id_key, meta, part, read_reason,
+        refused_key, refused_message, write_reason,
     },
 };
 use crate::{
@@ -19,20 +20,25 @@ use crate::{
 
 /// The open tables of a write transaction.
 pub(super) struct WriteTables<'t> {
-    messages: Table<'t, &'static [u8; Key::LEN], &'static [u8]>,
-    ids: Table<'t, &'static [u8; 20], u64>,
+    messages: Table<'t, u64, &'static [u8]>,
     refused: Table<'t, &'static [u8; 56], &'static [u8]>,
+    places: Places<'t>,
     topics: &'t Topics,
-    /// Rows of `messages` to come, in order: written together where they go into one gap.
-    new_messages: Vec<NewMessage>,
-    /// Rows of `ids` to come, so that they can be written in order.
-    new_ids: Vec<([u8; 20], u64)>,
+    recent: &'t Recent,
+    /// Whether the recent places were entered in this transaction.
+    entered: bool,
+    new: Vec<NewMessage>,
     /// The gap between stored messages in which the last key that was looked up lies.
     gap: Option<Gap>,
-    gaps: u64,
 }
 
-/// No message is stored from `start` up to `end`; `None`: up to the end.
+/// Where messages are found: the tables of keys and ids.
+struct Places<'t> {
+    keys: Table<'t, &'static [u8; Key::LEN], u64>,
+    ids: Table<'t, &'static [u8; 20], u64>,
+}
+
+/// No message is entered from `start` up to `end`; `None`: up to the end.
 struct Gap {
     start: Key,
     end: Option<Key>,
@@ -43,56 +49,117 @@ struct NewMessage {
     sequence: u64,
     topic: u16,
     body: Bytes,
-    /// Which gap it goes into.
-    gap: u64,
 }
 
-/// From how many messages on a gap is written through a cursor: it takes a leaf's worth at once, but costs more to place.
+/// What a transaction stored, and is to be entered or remembered.
+pub(super) struct Stored {
+    /// In the order of keys.
+    pub(super) places: Vec<Place>,
+    /// Bytes of their bodies.
+    pub(super) bytes: u64,
+    /// Whether the recent places were entered meanwhile.
+    pub(super) entered: bool,
+}
+
+/// From how many places on a gap is written through a cursor: it takes a leaf's worth at once, but costs more to place.
 const RUN: usize = 4;
 
 impl<'t> WriteTables<'t> {
-    pub(super) fn open(txn: &'t WriteTransaction, topics: &'t Topics) -> Result<WriteTables<'t>, redb::Error> {
+    /// `recent`: what is stored, but not entered.
+    pub(super) fn open(
+        txn: &'t WriteTransaction,
+        topics: &'t Topics,
+        recent: &'t Recent,
+    ) -> Result<WriteTables<'t>, redb::Error> {
         Ok(WriteTables {
             messages: txn.open_table(MESSAGES)?,
-            ids: txn.open_table(IDS)?,
             refused: txn.open_table(REFUSED)?,
+            places: Places::open(txn)?,
             topics,
-            new_messages: Vec::new(),
-            new_ids: Vec::new(),
+            recent,
+            entered: false,
+            new: Vec::new(),
             gap: None,
-            gaps: 0,
         })
     }
 
-    /// Writes messages that go into one gap.
-    fn insert_run(&mut self, run: &[NewMessage]) -> Result<(), redb::Error> {
-        if run.len() < RUN {
-            for new in run {
-                let length = MessageRow::HEAD + new.body.len();
-                let mut row = self.messages.insert_reserve(new.key.as_bytes(), length)?;
-                new.row().write(row.as_mut());
-            }
-            return Ok(());
+    /// Enters the recent places: for work that goes through the tables.
+    fn enter(&mut self) -> Result<(), AdmitError> {
+        if !self.entered {
+            self.places.enter(&self.recent.sorted(&[])).map_err(storage)?;
+            self.entered = true;
         }
-        let Some(first) = run.first() else { return Ok(()) };
-        let mut cursor = self.messages.upper_bound_mut(Bound::Excluded(first.key.as_bytes()))?;
+        Ok(())
+    }
+
+    /// Appends the new messages.
+    fn append(&mut self) -> Result<(), redb::Error> {
+        let mut cursor = self.messages.upper_bound_mut(Bound::<u64>::Unbounded)?;
         let mut row = Vec::new();
-        for new in run {
+        for new in &self.new {
             row.resize(MessageRow::HEAD + new.body.len(), 0);
-            new.row().write(&mut row);
-            cursor.insert_before(new.key.as_bytes(), row.as_slice()).map_err(|error| match error {
-                CursorError::Storage(error) => redb::Error::from(error),
-                other => redb::Error::Corrupted(format!("the table of messages is not in order: {other}")),
-            })?;
+            MessageRow::new(new.topic, &new.key.id(), &new.body).write(&mut row);
+            cursor.insert_before(new.sequence, row.as_slice()).map_err(unordered)?;
         }
         cursor.close()?;
         Ok(())
     }
+}
 
-    fn remove_id(&mut self, key: &Key, sequence: u64) -> Result<(), AdmitError> {
-        self.ids.remove(&id_key(part(sequence), &key.id())).map_err(storage)?;
+impl<'t> Places<'t> {
+    fn open(txn: &'t WriteTransaction) -> Result<Places<'t>, redb::Error> {
+        Ok(Places { keys: txn.open_table(KEYS)?, ids: txn.open_table(IDS)? })
+    }
+
+    /// Enters places, which are in order and new.
+    fn enter(&mut self, places: &[Place]) -> Result<(), redb::Error> {
+        let mut rest = places;
+        while let Some((first, _)) = rest.first() {
+            let next = self.keys.range::<&[u8; Key::LEN]>(first.as_bytes()..)?.next().transpose()?;
+            let next = next.map(|(next, _)| Key::from_bytes(*next.value()));
+            // At least one: a key that is there already, in a damaged file, is written again.
+            let run = next.map_or(rest.len(), |next| rest.partition_point(|place| place.0 < next)).max(1);
+            let (run, after) = rest.split_at(run);
+            self.enter_run(run)?;
+            rest = after;
+        }
+        let id = |(key, sequence): &Place| (id_key(part(*sequence), &key.id()), key.timestamp());
+        let mut ids: Vec<_> = places.iter().map(id).collect();
+        ids.sort_unstable();
+        for (id, timestamp) in &ids {
+            self.ids.insert(id, timestamp)?;
+        }
         Ok(())
     }
+
+    /// Enters the keys that go into one gap.
+    fn enter_run(&mut self, run: &[Place]) -> Result<(), redb::Error> {
+        match run.first() {
+            Some((first, _)) if run.len() >= RUN => {
+                let mut cursor = self.keys.upper_bound_mut(Bound::Excluded(first.as_bytes()))?;
+                for (key, sequence) in run {
+                    cursor.insert_before(key.as_bytes(), sequence).map_err(unordered)?;
+                }
+                cursor.close()?;
+            }
+            _ => {
+                for (key, sequence) in run {
+                    self.keys.insert(key.as_bytes(), sequence)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn remove_id(&mut self, key: &Key, sequence: u64) -> Result<(), redb::Error> {
+        self.ids.remove(&id_key(part(sequence), &key.id()))?;
+        Ok(())
+    }
+}
+
+/// Enters places, which are in order and new.
+pub(super) fn enter(txn: &WriteTransaction, places: &[Place]) -> Result<(), redb::Error> {
+    Places::open(txn)?.enter(places)
 }
 
 /// Writes the counters.
@@ -105,47 +172,42 @@ pub(super) fn write_totals(txn: &WriteTransaction, totals: &Totals) -> Result<()
     Ok(())
 }
 
-impl NewMessage {
-    fn row(&self) -> MessageRow<'_> {
-        MessageRow { sequence: self.sequence, topic: self.topic, body: &self.body }
-    }
-}
-
 impl Tables for WriteTables<'_> {
+    type Written = Stored;
+
     fn holds(&mut self, key: &Key) -> Result<bool, AdmitError> {
-        if self.new_messages.last().is_some_and(|last| last.key == *key) {
+        if self.new.last().is_some_and(|last| last.key == *key) || self.recent.sequence(key).is_some() {
             return Ok(true);
         }
         if self.gap.as_ref().is_some_and(|gap| gap.start <= *key && gap.end.is_none_or(|end| *key < end)) {
             return Ok(false);
         }
-        let next = self.messages.range::<&[u8; Key::LEN]>(key.as_bytes()..).map_err(storage)?.next();
+        let next = self.places.keys.range::<&[u8; Key::LEN]>(key.as_bytes()..).map_err(storage)?.next();
         let next = next.transpose().map_err(storage)?.map(|(next, _)| Key::from_bytes(*next.value()));
         if next == Some(*key) {
             return Ok(true);
         }
         self.gap = Some(Gap { start: *key, end: next });
-        self.gaps += 1;
         Ok(false)
     }
 
     fn put_message(&mut self, key: &Key, sequence: u64, topic: &str, body: &Bytes) -> Result<(), AdmitError> {
         // Only topics of filters are admitted, and those were given numbers on opening.
         let topic = self.topics.number(topic).unwrap_or(u16::MAX);
-        let message = NewMessage { key: *key, sequence, topic, body: body.clone(), gap: self.gaps };
-        self.new_messages.push(message);
-        self.new_ids.push((id_key(part(sequence), &key.id()), key.timestamp()));
+        self.new.push(NewMessage { key: *key, sequence, topic, body: body.clone() });
         Ok(())
     }
 
     fn take_message(&mut self, key: &Key) -> Result<Option<(String, Bytes)>, AdmitError> {
-        let Some(row) = self.messages.remove(key.as_bytes()).map_err(storage)? else { return Ok(None) };
+        self.enter()?;
+        let sequence = self.places.keys.remove(key.as_bytes()).map_err(storage)?.map(|sequence| sequence.value());
+        let Some(sequence) = sequence else { return Ok(None) };
+        self.places.remove_id(key, sequence).map_err(storage)?;
+        let row = self.messages.remove(sequence).map_err(storage)?;
+        let row = row.ok_or_else(|| storage(redb::Error::Corrupted(format!("the message {key:?} is gone"))))?;
         let message = MessageRow::read(row.value()).map_err(corrupt)?;
         let topic = self.topics.name(message.topic).map_err(corrupt)?.to_owned();
-        let (sequence, body) = (message.sequence, Bytes::copy_from_slice(message.body));
-        drop(row);
-        self.remove_id(key, sequence)?;
-        Ok(Some((topic, body)))
+        Ok(Some((topic, Bytes::copy_from_slice(message.body))))
     }
 
     fn drop_messages(
@@ -154,22 +216,33 @@ impl Tables for WriteTables<'_> {
         limit: usize,
         dropped: &mut dyn FnMut(Key, usize),
     ) -> Result<(), AdmitError> {
-        let mut ids = Vec::new();
-        let rows =
-            self.messages.extract_from_if::<&[u8; Key::LEN], _>(..bound.as_bytes(), |_, _| true).map_err(storage)?;
-        for row in rows.take(limit) {
-            let (key, row) = row.map_err(storage)?;
-            let (key, row) = (Key::from_bytes(*key.value()), MessageRow::read(row.value()).map_err(corrupt)?);
-            ids.push((key, row.sequence));
-            dropped(key, row.body.len());
+        let first = self.places.keys.first().map_err(storage)?.map(|(key, _)| Key::from_bytes(*key.value()));
+        if first.into_iter().chain(self.recent.first()).all(|first| first >= *bound) {
+            return Ok(());
         }
-        ids.into_iter().try_for_each(|(key, sequence)| self.remove_id(&key, sequence))
+        self.enter()?;
+        let mut places: Vec<Place> = Vec::new();
+        let rows =
+            self.places.keys.extract_from_if::<&[u8; Key::LEN], _>(..bound.as_bytes(), |_, _| true).map_err(storage)?;
+        for row in rows.take(limit) {
+            let (key, sequence) = row.map_err(storage)?;
+            places.push((Key::from_bytes(*key.value()), sequence.value()));
+        }
+        for (key, sequence) in places {
+            self.places.remove_id(&key, sequence).map_err(storage)?;
+            let row = self.messages.remove(sequence).map_err(storage)?;
+            dropped(key, row.map_or(0, |row| row.value().len().saturating_sub(MessageRow::HEAD)));
+        }
+        Ok(())
     }
 
     fn oldest(&mut self, until: &mut dyn FnMut(Key, usize) -> bool) -> Result<(), AdmitError> {
-        for row in self.messages.iter().map_err(storage)? {
-            let (key, row) = row.map_err(storage)?;
-            if until(Key::from_bytes(*key.value()), MessageRow::read(row.value()).map_err(corrupt)?.body.len()) {
+        self.enter()?;
+        for row in self.places.keys.iter().map_err(storage)? {
+            let (key, sequence) = row.map_err(storage)?;
+            let row = self.messages.get(sequence.value()).map_err(storage)?;
+            let size = row.map_or(0, |row| row.value().len().saturating_sub(MessageRow::HEAD));
+            if until(Key::from_bytes(*key.value()), size) {
                 break;
             }
         }
@@ -196,17 +269,23 @@ impl Tables for WriteTables<'_> {
         rows.take(limit).map(|row| Ok(refused_message(row.map_err(storage)?.0.value()))).collect()
     }
 
-    fn finish(mut self) -> Result<(), AdmitError> {
-        let new = std::mem::take(&mut self.new_messages);
-        new.chunk_by(|a, b| a.gap == b.gap).try_for_each(|run| self.insert_run(run)).map_err(storage)?;
-        self.new_ids.sort_unstable();
-        for (id, timestamp) in &self.new_ids {
-            self.ids.insert(id, timestamp).map_err(storage)?;
+    fn finish(mut self) -> Result<Stored, AdmitError> {
+        if !self.new.is_empty() {
+            self.append().map_err(storage)?;
         }
-        Ok(())
+        let places = self.new.iter().map(|new| (new.key, new.sequence)).collect();
+        let bytes = self.new.iter().map(|new| new.body.len() as u64).sum();
+        Ok(Stored { places, bytes, entered: self.entered })
     }
 }
 
 fn corrupt(row: CorruptRow) -> AdmitError {
     AdmitError::Storage(Box::new(row))
+}
+
+fn unordered(error: CursorError) -> redb::Error {
+    match error {
+        CursorError::Storage(error) => redb::Error::from(error),
+        other => redb::Error::Corrupted(format!("a table is not in order: {other}")),
+    }
 }

@@ -1,16 +1,16 @@
-//! One committed version of the file, as index pages are read from it.
+//! One committed version of the file, as messages and index pages are read from it.
 use std::{
     collections::BTreeSet,
     sync::{Arc, Mutex, PoisonError},
 };
 
-use hearken_tree::{GroupId, Key, PageId, PageStore, PageWrite, Tree};
-use redb::{ReadOnlyTable, ReadTransaction};
+use hearken_tree::{GroupId, Id, Key, KeyRange, PageId, PageStore, PageWrite, Tree};
+use redb::{AccessGuard, Range, ReadOnlyTable, ReadTransaction};
 
 use super::{
     schema::{
-        CorruptRow, MESSAGES, MessageRow, PAGE_KEY, PAGES, REFUSED, Topics, Which, open_page, page_key, refused_key,
-        refused_message,
+        CorruptRow, IDS, KEYS, MESSAGES, MessageRow, PAGE_KEY, PAGES, REFUSED, Topics, Which, id_key, open_page,
+        page_key, part, refused_key, refused_message,
     },
     store::guarded,
 };
@@ -21,10 +21,15 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 /// The most entries of a chunk: 8Q (docs of hearken-tree).
 const CHUNK: usize = 1024;
 
+/// A row of the table of messages.
+pub(super) type Row = AccessGuard<'static, &'static [u8]>;
+
 /// The tables of one read transaction.
 pub(super) struct Version {
     pages: ReadOnlyTable<&'static [u8; PAGE_KEY], &'static [u8]>,
-    messages: ReadOnlyTable<&'static [u8; Key::LEN], &'static [u8]>,
+    messages: ReadOnlyTable<u64, &'static [u8]>,
+    keys: ReadOnlyTable<&'static [u8; Key::LEN], u64>,
+    ids: ReadOnlyTable<&'static [u8; 20], u64>,
     refused: ReadOnlyTable<&'static [u8; 56], &'static [u8]>,
     context: Arc<Context>,
 }
@@ -55,6 +60,11 @@ impl Context {
         std::mem::take(&mut *self.healed.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Whether there are pages to be written anew.
+    pub(super) fn is_healing(&self) -> bool {
+        !self.healed.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
     /// How many of a group's pages are to be written anew.
     pub(super) fn healed_in(&self, group: &GroupId) -> u64 {
         let healed = self.healed.lock().unwrap_or_else(PoisonError::into_inner);
@@ -69,6 +79,14 @@ impl Context {
         Some((row, topic, content_topic))
     }
 
+    /// What is in a row of which only the sequence is known: key, pubsub topic, content topic; `None` if it is damaged.
+    pub(super) fn read_unkeyed<'a>(&'a self, row: &'a [u8]) -> Option<(Key, MessageRow<'a>, &'a str, String)> {
+        let row = MessageRow::read(row).ok()?;
+        let topic = self.topics.name(row.topic).ok()?;
+        let (key, content_topic) = self.predicate.read_stored(topic, row.body)?;
+        row.is_of(&key.id()).then_some((key, row, topic, content_topic))
+    }
+
     fn heal(&self, group: GroupId, which: Which, id: PageId) -> bool {
         self.healed.lock().unwrap_or_else(PoisonError::into_inner).insert((group, which, id))
     }
@@ -79,6 +97,8 @@ impl Version {
         Ok(Version {
             pages: txn.open_table(PAGES)?,
             messages: txn.open_table(MESSAGES)?,
+            keys: txn.open_table(KEYS)?,
+            ids: txn.open_table(IDS)?,
             refused: txn.open_table(REFUSED)?,
             context,
         })
@@ -89,7 +109,39 @@ impl Version {
         Pages { version: self.clone(), group, which }
     }
 
-    /// Hands the group's stored keys from `first` on, or those before it, nearest first, to `keys`, until it has enough.
+    /// The sequence of the message at `key`, if it is entered.
+    pub(super) fn sequence(&self, key: &Key) -> Result<Option<u64>, redb::Error> {
+        Ok(self.keys.get(key.as_bytes())?.map(|sequence| sequence.value()))
+    }
+
+    /// The row of a message.
+    pub(super) fn row(&self, sequence: u64) -> Result<Option<Row>, redb::Error> {
+        Ok(self.messages.get(sequence)?)
+    }
+
+    /// The rows after `sequence`.
+    pub(super) fn rows_after(&self, sequence: u64) -> Result<Range<'static, u64, &'static [u8]>, redb::Error> {
+        Ok(self.messages.range(sequence.saturating_add(1)..)?)
+    }
+
+    /// The entered keys in a range, with their sequences.
+    pub(super) fn keys(&self, range: &KeyRange) -> Result<Range<'static, &'static [u8; Key::LEN], u64>, redb::Error> {
+        let (start, end) = (range.start(), range.end());
+        Ok(self.keys.range::<&[u8; Key::LEN]>(start.as_bytes()..end.as_bytes())?)
+    }
+
+    /// The key of the message with this id, if it is entered with a sequence up to `last`.
+    pub(super) fn find(&self, id: &Id, last: u64) -> Result<Option<Key>, redb::Error> {
+        for part in (0..=part(last)).rev() {
+            if let Some(timestamp) = self.ids.get(&id_key(part, id))? {
+                let key = Key::new(timestamp.value(), *id);
+                return Ok(self.sequence(&key)?.map(|_| key));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Hands the group's entered keys from `first` on, or those before it, nearest first, to `keys`, until it has enough.
     fn stored(
         &self,
         group: &GroupId,
@@ -99,15 +151,16 @@ impl Version {
         enough: usize,
     ) -> Result<(), Failure> {
         let range = if forward {
-            self.messages.range::<&[u8; Key::LEN]>(first.as_bytes()..)?
+            self.keys.range::<&[u8; Key::LEN]>(first.as_bytes()..)?
         } else {
-            self.messages.range::<&[u8; Key::LEN]>(..first.as_bytes())?
+            self.keys.range::<&[u8; Key::LEN]>(..first.as_bytes())?
         };
         let place = self.context.predicate.place(group);
         let mut rows: Box<dyn Iterator<Item = _>> = if forward { Box::new(range) } else { Box::new(range.rev()) };
         while keys.len() < enough {
             let Some(row) = rows.next() else { break };
-            let (key, row) = row?;
+            let (key, sequence) = row?;
+            let Some(row) = self.row(sequence.value())? else { continue };
             let row = MessageRow::read(row.value())?;
             let topic = self.context.topics.name(row.topic)?;
             if place.is_some_and(|place| self.context.predicate.belongs(place, topic, row.body)) {
