@@ -27,6 +27,12 @@ fn print(report: &CheckReport) {
     for key in &report.damaged {
         println!("removed a damaged message, a neighbour will deliver it again: {key:?}");
     }
+    if report.unreadable > 0 {
+        println!("removed {} damaged messages of which not even the key is known", report.unreadable);
+    }
+    if report.lost_keys > 0 {
+        println!("entered {} messages again that could not be found by their keys", report.lost_keys);
+    }
     if report.lost_ids > 0 {
         println!("entered {} messages again that could not be found by their ids", report.lost_ids);
     }
