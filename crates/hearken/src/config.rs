@@ -1,6 +1,9 @@
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use hearken_scheduler::GroupConfig;
+use hearken_tree::GroupId;
+use libp2p::PeerId;
 use serde::{Deserialize, Serialize};
 
 /// How a node keeps its groups equal to its neighbours'. The defaults are sensible.
@@ -16,6 +19,10 @@ pub struct Config {
     /// engine's window.
     #[serde(skip)]
     pub groups: Vec<GroupConfig>,
+    /// Groups that are kept among some peers only: others are told that this node has not joined, and are not asked. A group that is
+    /// not named here is open to all, the default. Announcements go to everybody who follows the control topic.
+    #[serde(skip)]
+    pub allowed: BTreeMap<GroupId, BTreeSet<PeerId>>,
 }
 
 /// What the task may use of the machine.

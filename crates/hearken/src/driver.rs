@@ -149,9 +149,19 @@ impl Driver {
         for (peer, score) in self.scores.fade(now) {
             self.command(Command::Score { peer, score });
         }
+        self.learn_floor();
     }
 
-    fn now(&self) -> Now {
+    /// An archive that is bounded by its size keeps less and less of the past as it fills.
+    fn learn_floor(&mut self) {
+        let (reader, unix) = (self.parts.reader.clone(), self.parts.clock.unix_nanos());
+        self.working.spawn(async move {
+            let floor = reader.run(move |archive| archive.kept_from(unix)).await;
+            Event::KeptFrom(floor.unwrap_or_default())
+        });
+    }
+
+    pub(crate) fn now(&self) -> Now {
         Now { monotonic: self.parts.start.elapsed(), unix: self.parts.clock.unix_nanos() }
     }
 

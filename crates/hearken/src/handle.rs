@@ -1,10 +1,10 @@
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use futures::StreamExt as _;
 use hearken_archive::{Archive, Committer, CommitterOptions, Filter};
-use hearken_scheduler::{Engine, GroupConfig, InvalidConfig, Now};
+use hearken_scheduler::{Engine, GroupConfig, InvalidChange, InvalidConfig, Now};
 use hearken_tree::GroupId;
 use hearken_wire::{control_topic, limits::IHAVE_MAX};
 use libp2p::gossipsub;
@@ -96,6 +96,25 @@ impl From<AlreadyRegistered> for SpawnError {
     }
 }
 
+/// Why other settings were not taken. Those in force stay so.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReconfigureError {
+    /// They cannot work, or cannot change while the node runs.
+    #[error(transparent)]
+    Refused(#[from] InvalidChange),
+    /// The host's gossipsub would not carry an IHAVE.
+    #[error(
+        "gossipsub's max_transmit_size is {found} bytes, an IHAVE may take {needed}: lower `summary_budget`, or restart with a larger max_transmit_size"
+    )]
+    TransmitSize {
+        /// What it is.
+        found: usize,
+        /// What it has to be.
+        needed: usize,
+    },
+}
+
 /// A handle to the background task. Clones are handles to the same task, which ends when the last one is dropped.
 ///
 /// No method that is not `async` waits for anything, so all of these may be called from the loop that polls the swarm.
@@ -105,6 +124,7 @@ pub struct AntiEntropy {
 }
 
 struct Inner {
+    settings: Mutex<Settings>,
     inbox: Arc<Inbox>,
     counters: Arc<Counters>,
     notices: broadcast::Sender<Notice>,
@@ -114,6 +134,31 @@ struct Inner {
     stop: watch::Sender<bool>,
     /// Closed once the task has ended.
     ended: watch::Receiver<()>,
+}
+
+/// What new settings have to fit.
+struct Settings {
+    /// Those in force.
+    engine: hearken_scheduler::Config,
+    groups: Vec<GroupConfig>,
+    /// Of the host's gossipsub.
+    max_transmit_size: usize,
+}
+
+impl Settings {
+    /// Takes other settings, unless they do not fit.
+    fn change(&mut self, to: &hearken_scheduler::Config) -> Result<(), ReconfigureError> {
+        self.engine.check_change(to, &self.groups)?;
+        if to.limits.unadmitted_bytes != self.engine.limits.unadmitted_bytes {
+            return Err(InvalidChange::Fixed("limits.unadmitted_bytes").into());
+        }
+        let (found, needed) = (self.max_transmit_size, to.summary_budget + ENVELOPE);
+        if found < needed {
+            return Err(ReconfigureError::TransmitSize { found, needed });
+        }
+        self.engine = to.clone();
+        Ok(())
+    }
 }
 
 impl AntiEntropy {
@@ -133,10 +178,18 @@ impl AntiEntropy {
         check_limits(&config, host.gossipsub)?;
         let (start, unix) = (Instant::now(), host.clock.unix_nanos());
         let filters: BTreeMap<GroupId, Filter> = archive.groups().into_iter().map(|f| (f.group(), f)).collect();
-        let groups = groups(&config, &filters, unix.saturating_sub(archive.kept_from(unix)))?;
+        let groups = groups(&config, &filters, &*archive, unix)?;
         let topics = control_topics(&groups, &filters)?;
         let now = Now { monotonic: start.elapsed(), unix };
-        let engine = Engine::new(config.engine.clone(), groups, rand::rng().random(), now)?;
+        let mut engine = Engine::new(config.engine.clone(), groups.clone(), rand::rng().random(), now)?;
+        for (group, peers) in config.allowed {
+            engine.allow(group, Some(peers));
+        }
+        let settings = Mutex::new(Settings {
+            engine: config.engine.clone(),
+            groups,
+            max_transmit_size: host.gossipsub.max_transmit_size(),
+        });
         let committer = match host.committer {
             Some(committer) => committer,
             None => start_committer(archive.clone(), host.clock.clone()).map_err(SpawnError::Thread)?,
@@ -179,7 +232,7 @@ impl AntiEntropy {
             driver.run(Intake { arrived: frames, accepted, stop: stopped }).await;
             drop(end);
         });
-        let inner = Inner { inbox, counters: counters.clone(), notices, topics, committer, stop, ended };
+        let inner = Inner { settings, inbox, counters: counters.clone(), notices, topics, committer, stop, ended };
         Ok((AntiEntropy { inner: Arc::new(inner) }, Commands { queue, counters }))
     }
 
@@ -238,6 +291,38 @@ impl AntiEntropy {
         self.inner.inbox.sync_now(group);
     }
 
+    /// Takes other settings from now on; what is under way goes on. All but `window` and `limits.unadmitted_bytes` may change, and
+    /// `settle_delay`, `interval_max` and `horizon_grid` within what the archive's retention allows.
+    ///
+    /// # Errors
+    /// See [`ReconfigureError`]: the settings in force stay so.
+    pub fn reconfigure(&self, engine: hearken_scheduler::Config) -> Result<(), ReconfigureError> {
+        self.inner.settings().change(&engine)?;
+        self.inner.inbox.reconfigure(engine);
+        Ok(())
+    }
+
+    /// The settings in force.
+    pub fn settings(&self) -> hearken_scheduler::Config {
+        self.inner.settings().engine.clone()
+    }
+
+    /// Asks and announces nothing until [`resume`](AntiEntropy::resume). Others are served, and their IHAVEs forwarded; what is under
+    /// way comes to its end.
+    pub fn pause(&self) {
+        self.inner.inbox.pause(true);
+    }
+
+    /// Goes on after [`pause`](AntiEntropy::pause): asks a neighbour at once.
+    pub fn resume(&self) {
+        self.inner.inbox.pause(false);
+    }
+
+    /// Keeps a group among these peers from now on, as [`Config::allowed`] says; `None`: all.
+    pub fn allow(&self, group: GroupId, peers: Option<BTreeSet<PeerId>>) {
+        self.inner.inbox.allow(group, peers);
+    }
+
     /// The groups that are kept equal.
     pub fn groups(&self) -> impl Iterator<Item = GroupId> + '_ {
         self.inner.topics.keys().copied()
@@ -274,6 +359,13 @@ impl AntiEntropy {
     }
 }
 
+impl Inner {
+    /// A poisoned lock means that a host's thread panicked between two plain assignments: what is there is still good.
+    fn settings(&self) -> MutexGuard<'_, Settings> {
+        self.settings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 fn start_committer(archive: Arc<dyn Archive>, clock: Arc<dyn Clock>) -> std::io::Result<Arc<Committer>> {
     Committer::spawn(archive, move || clock.unix_nanos(), CommitterOptions::default()).map(Arc::new)
 }
@@ -300,7 +392,8 @@ fn check_limits(config: &Config, gossipsub: &gossipsub::Config) -> Result<(), Sp
 fn groups(
     config: &Config,
     filters: &BTreeMap<GroupId, Filter>,
-    kept_nanos: u64,
+    archive: &dyn Archive,
+    unix: u64,
 ) -> Result<Vec<GroupConfig>, SpawnError> {
     if filters.is_empty() {
         return Err(SpawnError::NoGroup);
@@ -308,8 +401,10 @@ fn groups(
     if !config.groups.is_empty() {
         return Ok(config.groups.clone());
     }
-    let retention = std::time::Duration::from_nanos(kept_nanos);
-    Ok(filters.keys().map(|id| GroupConfig { retention, ..config.engine.group(*id) }).collect())
+    // At the end of time only the archive's limit of age counts, not what it has dropped for its size.
+    let retention = std::time::Duration::from_nanos(u64::MAX - archive.kept_from(u64::MAX));
+    let kept_from = archive.kept_from(unix);
+    Ok(filters.keys().map(|id| GroupConfig { retention, kept_from, ..config.engine.group(*id) }).collect())
 }
 
 fn control_topics(

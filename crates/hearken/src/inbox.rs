@@ -53,6 +53,12 @@ pub(crate) struct News {
     pub(crate) live: BTreeSet<GroupId>,
     /// Groups that somebody wants synchronised now.
     pub(crate) sync: BTreeSet<GroupId>,
+    /// Settings to take from now on.
+    pub(crate) config: Option<Box<hearken_scheduler::Config>>,
+    /// Whether to pause, or to go on.
+    pub(crate) pause: Option<bool>,
+    /// Who may take part in a group from now on.
+    pub(crate) allow: BTreeMap<GroupId, Option<BTreeSet<PeerId>>>,
     /// Who wants to know how things stand.
     pub(crate) reports: Vec<oneshot::Sender<Report>>,
 }
@@ -121,6 +127,18 @@ impl Inbox {
 
     pub(crate) fn sync_now(&self, group: GroupId) {
         self.tell(|told| told.news.sync.insert(group));
+    }
+
+    pub(crate) fn reconfigure(&self, config: hearken_scheduler::Config) {
+        self.tell(|told| told.news.config = Some(Box::new(config)));
+    }
+
+    pub(crate) fn pause(&self, paused: bool) {
+        self.tell(|told| told.news.pause = Some(paused));
+    }
+
+    pub(crate) fn allow(&self, group: GroupId, peers: Option<BTreeSet<PeerId>>) {
+        self.tell(|told| told.news.allow.insert(group, peers));
     }
 
     /// Asks how things stand; the receiver fails if too many ask at once, or the driver has ended.

@@ -100,7 +100,7 @@ mod talk;
 pub use clock::{Clock, SystemClock};
 pub use command::{Command, Commands};
 pub use config::{Config, Limits};
-pub use handle::{AntiEntropy, Host, SpawnError};
+pub use handle::{AntiEntropy, Host, ReconfigureError, SpawnError};
 pub use status::{Notice, Report, Status, Traffic};
 
 pub use hearken_archive as archive;

@@ -1,6 +1,6 @@
 //! The driver's neighbours: who is there, what is sent to them, what comes from them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hearken_scheduler::{Event, Selection, ServeOutcome};
 use hearken_tree::GroupId;
@@ -20,6 +20,9 @@ use crate::stream::{Arrived, End, Link, Outgoing, StreamId};
 impl Driver {
     /// Takes what the host has told.
     pub(crate) fn take_news(&mut self, news: News) {
+        if news.config.is_some() || news.pause.is_some() || !news.allow.is_empty() {
+            self.take_settings(news.config, news.pause, news.allow);
+        }
         for (peer, connect) in news.peers {
             let change = self.peers.note(peer, connect);
             self.peer_changed(peer, change);
@@ -40,6 +43,27 @@ impl Driver {
             // Who asked may have gone.
             let _ = asker.send(self.report());
         }
+    }
+
+    fn take_settings(
+        &mut self,
+        config: Option<Box<hearken_scheduler::Config>>,
+        pause: Option<bool>,
+        allow: BTreeMap<GroupId, Option<BTreeSet<PeerId>>>,
+    ) {
+        let (now, engine) = (self.now(), &mut self.parts.engine);
+        for (group, peers) in allow {
+            engine.allow(group, peers);
+        }
+        // The handle has checked them against those in force.
+        if let Some(Err(error)) = config.map(|config| engine.reconfigure(*config, now)) {
+            tracing::error!(%error, "settings that were checked are refused");
+        }
+        if let Some(paused) = pause {
+            engine.pause(paused, now);
+        }
+        // What they lead to is done with the next event: this one.
+        self.handle(Event::Wake);
     }
 
     fn peer_changed(&mut self, peer: PeerId, change: Change) {

@@ -160,3 +160,47 @@ async fn what_is_refused_is_not_asked_for_again() {
     a.stop().await;
     picky.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_paused_node_serves_and_asks_once_it_goes_on() {
+    let all = messages(1000, 100);
+    let (a, b) = (Node::start(archive(&holes(&all, 0, 2))).await, Node::start(archive(&holes(&all, 1, 2))).await);
+    b.hearken.pause();
+    b.dial(&a).await;
+    until("the other one was served", || a.count() == 1000).await;
+    assert_eq!((b.count(), b.status().exchanges), (500, 0));
+    b.hearken.resume();
+    until("it asks", || b.count() == 1000).await;
+    tokio::join!(a.stop(), b.stop());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_group_among_some_peers_is_closed_to_others() {
+    let all = messages(1000, 100);
+    let [a, b, c] = [&all[..], &[], &[]].map(archive);
+    let (a, b, c) = (Node::start(a).await, Node::start(b).await, Node::start(c).await);
+    a.hearken.allow(group(), Some([b.peer].into()));
+    c.dial(&a).await;
+    until("the stranger was refused", || c.status().exchanges > 0 && a.status().bytes.answer > 0).await;
+    b.dial(&a).await;
+    until("who is on the list gets everything", || b.count() == 1000).await;
+    assert_eq!(c.count(), 0);
+    tokio::join!(a.stop(), b.stop(), c.stop());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn settings_change_while_it_runs() {
+    let a = Node::start(archive(&[])).await;
+    let mut other = a.hearken.settings();
+    other.interval_min = std::time::Duration::from_millis(100);
+    other.interval_max = other.interval_min;
+    a.hearken.reconfigure(other.clone()).unwrap();
+    assert_eq!(a.hearken.settings(), other);
+    let b = Node::start(archive(&[])).await;
+    b.dial(&a).await;
+    until("it announces more often", || a.status().announcements > 4).await;
+    other.window *= 2;
+    let refused = a.hearken.reconfigure(other).unwrap_err().to_string();
+    assert_eq!(refused, "`window` cannot change while the node runs: restart it with the new value");
+    tokio::join!(a.stop(), b.stop());
+}

@@ -7,6 +7,7 @@ use rand::seq::SliceRandom;
 
 use crate::{
     Action, Difference, Engine, Job,
+    bucket::cap_rate,
     exchange::{Asked, Exchange, Purpose, weight},
     metrics,
     pending::{Pending, Plan},
@@ -29,7 +30,7 @@ impl<P: Clone + Ord + Debug> Engine<P> {
             return;
         }
         let mut free = self.free_peers(id);
-        if free.is_empty() || self.unadmitted >= self.ctx.config.limits.unadmitted_bytes {
+        if free.is_empty() || self.sated() {
             return self.stall(id);
         }
         free.shuffle(&mut self.ctx.rng);
@@ -55,8 +56,34 @@ impl<P: Clone + Ord + Debug> Engine<P> {
 
     /// Connected peers that have joined the group, behave, and are not being asked already.
     fn free_peers(&self, id: GroupId) -> Vec<P> {
-        let usable = self.peers.usable(&id, self.ctx.now.monotonic);
-        usable.filter(|(_, peer)| !peer.occupied(&id)).map(|(name, _)| name.clone()).collect()
+        let most = self.ctx.config.limits.unadmitted_per_peer;
+        let free = self.usable(id).filter(|(name, peer)| !peer.occupied(&id) && self.unadmitted_of(name) < most);
+        free.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Peers that may be asked about the group.
+    pub(crate) fn usable(&self, id: GroupId) -> impl Iterator<Item = (&P, &crate::peers::Peer)> {
+        let group = self.groups.get(&id);
+        let usable = self.peers.usable(id, self.ctx.now.monotonic);
+        usable.filter(move |(name, _)| group.is_some_and(|group| group.allows(name)))
+    }
+
+    /// Whether this peer may be asked about the group.
+    pub(crate) fn may_ask(&self, id: GroupId, peer: &P) -> bool {
+        let allowed = self.groups.get(&id).is_some_and(|group| group.allows(peer));
+        allowed && self.peers.peer(peer).is_some_and(|peer| peer.usable(&id, self.ctx.now.monotonic))
+    }
+
+    fn unadmitted_of(&self, peer: &P) -> usize {
+        let of_peer = |admission: &&crate::pending::Admission<P>| admission.peer == *peer;
+        self.admissions.values().filter(of_peer).map(|admission| admission.bytes).sum()
+    }
+
+    /// Whether no more messages may be asked for at the moment.
+    fn sated(&mut self) -> bool {
+        let limits = &self.ctx.config.limits;
+        let cap = cap_rate(limits.download_rate);
+        self.unadmitted >= limits.unadmitted_bytes || self.download.level(cap, self.ctx.now.monotonic) <= 0.0
     }
 
     /// What a neighbour said of itself is asked of that neighbour, unless it is much and others can share in it. The rest
@@ -72,7 +99,7 @@ impl<P: Clone + Ord + Debug> Engine<P> {
                 Source::Peer(peer)
                     if (!much || !task.tried.is_empty())
                         && !task.tried.contains(peer)
-                        && self.may_wait_for(group.config.id, peer) =>
+                        && self.may_ask(group.config.id, peer) =>
                 {
                     if free.contains(peer) {
                         promised.entry(peer.clone()).or_default().push(id);
@@ -82,10 +109,6 @@ impl<P: Clone + Ord + Debug> Engine<P> {
             }
         }
         (promised, open)
-    }
-
-    fn may_wait_for(&self, id: GroupId, peer: &P) -> bool {
-        self.peers.peer(peer).is_some_and(|peer| peer.usable(&id, self.ctx.now.monotonic))
     }
 
     /// Neighbouring tasks together, in batches of about equal claims, as many as pay.

@@ -45,6 +45,13 @@ impl Bucket {
     }
 }
 
+/// A cap of so many bytes a second, with a burst of ten seconds' worth; 0: none.
+#[expect(clippy::cast_precision_loss, reason = "rates need no precision")]
+pub(crate) fn cap_rate(cap: u64) -> Rate {
+    let per_second = if cap == 0 { 1e15 } else { cap as f64 };
+    Rate { per_second, burst: per_second * 10.0 }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

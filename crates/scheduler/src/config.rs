@@ -86,6 +86,8 @@ pub struct Limits {
     /// Delivered but not yet stored bytes, from which no new request is sent; at twice as much, transfers are cancelled.
     /// The driver should stop reading messages above it. Default 32 MiB.
     pub unadmitted_bytes: usize,
+    /// Delivered but not yet stored bytes of one peer, from which it is asked for no more. Default 16 MiB.
+    pub unadmitted_per_peer: usize,
     /// Requests served at a time, to all. More are `Busy`. Default 64.
     pub serving: usize,
     /// Requests served at a time, to one peer, and sent to one peer at a time. Default 32: sketches for 300,000
@@ -99,6 +101,12 @@ pub struct Limits {
     pub request_cost: u64,
     /// Message bytes a second served to one peer, over the long run, with a burst of 60 seconds' worth. Default 16 MiB.
     pub bytes_rate: u64,
+    /// Message bytes a second served to all peers together, over the long run, with a burst of 10 seconds' worth. Lower: others
+    /// are repaired from here more slowly. Default 0: no cap.
+    pub upload_rate: u64,
+    /// Message bytes a second asked for from all peers together, over the long run, with a burst of 10 seconds' worth; what has
+    /// been asked for comes all the same. Lower: repairs leave more of the link to live traffic, and take longer. Default 0: no cap.
+    pub download_rate: u64,
     /// How long a peer that broke the protocol again and again is neither asked nor served. Default 1 hour.
     #[serde(with = "humantime_serde")]
     pub mute: Duration,
@@ -116,6 +124,9 @@ pub struct GroupConfig {
     pub window: Duration,
     /// How far back from now the archive keeps messages: at least `window`, settle delay, longest interval and two grid steps.
     pub retention: Duration,
+    /// Nothing before this time is kept, whatever the retention: nanoseconds since the Unix epoch. An archive bounded by size
+    /// drops more than its retention asks for; [`Event::KeptFrom`](crate::Event::KeptFrom) raises this.
+    pub kept_from: u64,
 }
 
 /// Settings that cannot work together, and what would.
@@ -200,12 +211,15 @@ impl Default for Limits {
             request_bytes: 64 << 10,
             request_timeout: Duration::from_secs(10),
             unadmitted_bytes: 32 << 20,
+            unadmitted_per_peer: 16 << 20,
             serving: 64,
             serving_per_peer: 32,
             requests_rate: 10,
             cost_rate: 50_000_000,
             request_cost: 1_000_000_000,
             bytes_rate: 16 << 20,
+            upload_rate: 0,
+            download_rate: 0,
             mute: Duration::from_secs(3600),
             unsupported: Duration::from_secs(600),
         }
@@ -245,7 +259,7 @@ impl Config {
 
     /// A group with the default window and the retention that it needs.
     pub fn group(&self, id: GroupId) -> GroupConfig {
-        GroupConfig { id, window: self.window, retention: self.retention_for(self.window) }
+        GroupConfig { id, window: self.window, retention: self.retention_for(self.window), kept_from: 0 }
     }
 
     /// Refuses a group that does not fit these settings.

@@ -41,7 +41,8 @@ impl<P: Clone + Ord + Debug> Engine<P> {
         let bytes = messages.iter().map(Bytes::len).sum();
         self.unadmitted += bytes;
         let ticket = self.ctx.ticket();
-        self.admissions.insert(ticket, Admission { request, bytes });
+        self.admissions.insert(ticket, Admission { peer: from.clone(), request, bytes });
+        self.download.charge(bytes as f64);
         self.ctx.emit(Action::Admit { ticket, group, asked, messages });
         if self.unadmitted > 2 * self.ctx.config.limits.unadmitted_bytes {
             self.abandon(request);
@@ -49,7 +50,7 @@ impl<P: Clone + Ord + Debug> Engine<P> {
     }
 
     pub(crate) fn on_admitted(&mut self, ticket: Ticket, outcome: Admitted) {
-        let Some(Admission { request, bytes }) = self.admissions.remove(&ticket) else { return };
+        let Some(Admission { request, bytes, .. }) = self.admissions.remove(&ticket) else { return };
         self.unadmitted = self.unadmitted.saturating_sub(bytes);
         metrics::admitted(&outcome);
         let deadline = self.request_deadline();
@@ -126,12 +127,14 @@ impl<P: Clone + Ord + Debug> Engine<P> {
     pub(crate) fn expire(&mut self) {
         let now = self.ctx.now.monotonic;
         let late = self.exchanges.iter().filter(|(_, exchange)| exchange.admitting == 0 && exchange.deadline <= now);
-        let late: Vec<(RequestId, P, bool)> =
-            late.map(|(request, e)| (*request, e.peer.clone(), e.promised > 0 && e.received == 0)).collect();
-        for (request, peer, withheld) in late {
+        let late: Vec<(RequestId, P, u64, u64)> =
+            late.map(|(request, e)| (*request, e.peer.clone(), e.promised, e.received)).collect();
+        for (request, peer, promised, received) in late {
             metrics::timeout();
-            // Who stalls in the middle may be overloaded; who promises and sends nothing lies.
-            if withheld {
+            // Who stalls in the middle may be overloaded, once; who promises and sends nothing lies.
+            let stalled = (1..promised).contains(&received);
+            let again = stalled && self.peers.peer_mut(&peer).is_some_and(|peer| peer.penalty.stalled());
+            if again || (promised > 0 && received == 0) {
                 self.offend(&peer, Offence::BrokenPromise);
             } else {
                 self.rest(&peer);
@@ -178,7 +181,13 @@ impl<P: Clone + Ord + Debug> Engine<P> {
         let Some(exchange) = self.exchanges.remove(&request) else { return };
         metrics::finished(&exchange);
         let now = self.ctx.now.monotonic;
-        let Exchange { group: id, peer, purpose, tasks, deliveries, incomplete, .. } = exchange;
+        let Exchange { group: id, peer, purpose, tasks, deliveries, promised, incomplete, .. } = exchange;
+        if promised > 0
+            && !incomplete
+            && let Some(peer) = self.peers.peer_mut(&peer)
+        {
+            peer.penalty.kept();
+        }
         if let Some(group) = self.groups.get_mut(&id) {
             for task in tasks {
                 if purpose == Purpose::Fetch {

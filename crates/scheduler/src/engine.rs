@@ -10,6 +10,7 @@ use hearken_wire::{Frame, RequestId};
 
 use crate::{
     Action, Config, Event, GroupConfig, IndexFailed, InvalidConfig, Job, JobResult, Now, Offence, Ticket, Trigger,
+    bucket::{Bucket, cap_rate},
     context::Context,
     exchange::Exchange,
     group::{Group, Suspect},
@@ -29,10 +30,14 @@ pub struct Engine<P> {
     pub(crate) peers: Peers<P>,
     pub(crate) pending: BTreeMap<Ticket, (GroupId, Pending<P>)>,
     pub(crate) exchanges: BTreeMap<RequestId, Exchange<P>>,
-    pub(crate) admissions: BTreeMap<Ticket, Admission>,
+    pub(crate) admissions: BTreeMap<Ticket, Admission<P>>,
     pub(crate) serving: BTreeMap<(P, RequestId), Serving>,
     pub(crate) unadmitted: usize,
     pub(crate) cancelled: VecDeque<RequestId>,
+    pub(crate) paused: bool,
+    /// What may still be served to all, and asked from all.
+    pub(crate) upload: Bucket,
+    pub(crate) download: Bucket,
 }
 
 impl<P: Clone + Ord + Debug> Engine<P> {
@@ -44,6 +49,8 @@ impl<P: Clone + Ord + Debug> Engine<P> {
         now: Now,
     ) -> Result<Engine<P>, InvalidConfig> {
         config.validate()?;
+        let [upload, download] = [config.limits.upload_rate, config.limits.download_rate]
+            .map(|cap| Bucket::full(cap_rate(cap), now.monotonic));
         let mut engine = Engine {
             ctx: Context::new(config, seed, now),
             groups: BTreeMap::new(),
@@ -54,6 +61,9 @@ impl<P: Clone + Ord + Debug> Engine<P> {
             serving: BTreeMap::new(),
             unadmitted: 0,
             cancelled: VecDeque::new(),
+            paused: false,
+            upload,
+            download,
         };
         for group in groups {
             engine.ctx.config.validate_group(&group)?;
@@ -68,7 +78,7 @@ impl<P: Clone + Ord + Debug> Engine<P> {
 
     /// Something happened. Never panics, whatever a peer sent.
     pub fn handle(&mut self, event: Event<P>, now: Now) {
-        self.ctx.now = Now { monotonic: now.monotonic.max(self.ctx.now.monotonic), unix: now.unix };
+        self.pass(now);
         match event {
             Event::Wake => {}
             Event::Connected(peer) => self.on_connected(peer),
@@ -85,9 +95,15 @@ impl<P: Clone + Ord + Debug> Engine<P> {
             Event::Admitted { ticket, outcome } => self.on_admitted(ticket, outcome),
             Event::Served { to, request, outcome } => self.on_served(to, request, outcome),
             Event::Live(group) => self.on_live(&group),
+            Event::KeptFrom(unix) => self.on_kept_from(unix),
             Event::SyncNow(group) => self.want_probe(group, Trigger::Manual),
         }
         self.tick();
+    }
+
+    /// It is that late now.
+    pub(crate) fn pass(&mut self, now: Now) {
+        self.ctx.now = Now { monotonic: now.monotonic.max(self.ctx.now.monotonic), unix: now.unix };
     }
 
     /// The next thing to do, if any.
@@ -109,6 +125,9 @@ impl<P: Clone + Ord + Debug> Engine<P> {
     }
 
     fn group_deadline(&self, group: &Group<P>) -> Option<Duration> {
+        if self.paused {
+            return None;
+        }
         let config = &self.ctx.config;
         let timers = [
             config.announce.then(|| group.trickle.deadline()),
@@ -120,8 +139,11 @@ impl<P: Clone + Ord + Debug> Engine<P> {
         timers.into_iter().flatten().min()
     }
 
-    fn tick(&mut self) {
+    pub(crate) fn tick(&mut self) {
         self.expire();
+        if self.paused {
+            return;
+        }
         let groups: Vec<GroupId> = self.groups.keys().copied().collect();
         for group in groups {
             self.tick_announcer(group);

@@ -83,6 +83,9 @@ pub enum Event<P> {
     },
     /// A live message of the group was stored.
     Live(GroupId),
+    /// The archive keeps nothing before this time (nanoseconds since the Unix epoch), in any group, whatever its retention: what
+    /// is older is neither announced, nor compared, nor asked for. To be told now and then by archives that are bounded by size.
+    KeptFrom(u64),
     /// Somebody asks for the group to be synchronised now.
     SyncNow(GroupId),
 }

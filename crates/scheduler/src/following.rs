@@ -70,10 +70,11 @@ impl<P: Clone + Ord + Debug> Engine<P> {
             return;
         }
         let range = window::settled(&self.ctx.config, &group.config, now.unix).keys();
-        let others = self.peers.usable(&id, now.monotonic).filter(|(name, peer)| {
+        let others = self.usable(id).filter(|(name, peer)| {
             group.tail.may_help(name) && peer.promising(&id, &range, group.repairs, now.monotonic)
         });
-        let peer = others.map(|(name, _)| name).choose(&mut self.ctx.rng).cloned();
+        let others: Vec<P> = others.map(|(name, _)| name.clone()).collect();
+        let peer = others.into_iter().choose(&mut self.ctx.rng);
         let on = self.ctx.config.probe;
         let Some(group) = self.groups.get_mut(&id) else { return };
         match peer {

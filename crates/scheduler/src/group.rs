@@ -1,6 +1,6 @@
 //! A group's part of the engine's state.
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     time::Duration,
 };
 
@@ -57,6 +57,8 @@ pub(crate) struct Group<P> {
     pub(crate) count: Option<u64>,
     /// Messages repaired since start.
     pub(crate) repaired: u64,
+    /// Who may take part; `None`: everybody.
+    pub(crate) allowed: Option<BTreeSet<P>>,
     /// What else may be missing after a repair.
     pub(crate) tail: Tail<P>,
 }
@@ -125,6 +127,7 @@ impl<P: Clone + Ord> Group<P> {
             suspects: BTreeMap::new(),
             count: None,
             repaired: 0,
+            allowed: None,
             tail: Tail::new(),
         };
         group.schedule_probe(ctx);
@@ -135,6 +138,11 @@ impl<P: Clone + Ord> Group<P> {
     pub(crate) fn schedule_probe(&mut self, ctx: &mut Context<P>) {
         let around = rand::RngExt::random_range(&mut ctx.rng, 0.75..1.25);
         self.probe_at = ctx.now.monotonic + self.trickle.interval().mul_f64(around);
+    }
+
+    /// Whether the peer may take part.
+    pub(crate) fn allows(&self, peer: &P) -> bool {
+        self.allowed.as_ref().is_none_or(|allowed| allowed.contains(peer))
     }
 
     /// Whether a neighbour's store was just found equal, or made so.

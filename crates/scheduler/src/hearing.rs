@@ -60,7 +60,7 @@ impl<P: Clone + Ord + Debug> Engine<P> {
         let Some(range) = ihave.summary.range() else { return };
         let comparable = window::comparable(&self.ctx.config, &group.config, self.ctx.now.unix);
         let Some(within) = window::clip(&range, &comparable) else { return };
-        if group.comparing >= COMPARING {
+        if group.comparing >= COMPARING || self.paused {
             return;
         }
         group.comparing += 1;

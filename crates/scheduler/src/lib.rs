@@ -25,7 +25,7 @@
 //!
 //! # Map
 //! What goes in and out: `event`, `action`, `job` (index work, with `job/plan` the requester's and `job/answer` the provider's
-//! side of a comparison), `config`, `status`.
+//! side of a comparison), `config`, `controls` (what may change while it runs), `status`.
 //!
 //! The engine, by what it does: `engine` (takes events apart), `announcing` and `hearing` (IHAVEs), `probing`, `asking` (whom, and
 //! the request), `answers` (verdicts), `delivering` (messages, and how a request ends), `following` (what else may be missing),
@@ -42,6 +42,7 @@ mod asking;
 mod bucket;
 mod config;
 mod context;
+mod controls;
 mod delivering;
 mod engine;
 mod event;
@@ -63,6 +64,7 @@ mod window;
 
 pub use action::{Action, GossipVerdict, Offence, Selection};
 pub use config::{Config, GroupConfig, InvalidConfig, Limits};
+pub use controls::InvalidChange;
 pub use engine::Engine;
 pub use event::{Admitted, Event, GossipId, Now, ServeOutcome, Ticket};
 pub use exchange::Trigger;

@@ -185,8 +185,8 @@ impl<P: Clone + Ord> Peers<P> {
     }
 
     /// Those that may be asked about the group.
-    pub(crate) fn usable(&self, group: &GroupId, now: Duration) -> impl Iterator<Item = (&P, &Peer)> {
-        self.peers.iter().filter(move |(_, peer)| peer.usable(group, now))
+    pub(crate) fn usable(&self, group: GroupId, now: Duration) -> impl Iterator<Item = (&P, &Peer)> {
+        self.peers.iter().filter(move |(_, peer)| peer.usable(&group, now))
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&P, &Peer)> {

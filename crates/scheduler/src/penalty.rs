@@ -18,6 +18,8 @@ pub(crate) struct Penalty {
     points: u32,
     since: Duration,
     failures: u32,
+    /// Deliveries that stalled in the middle since the last one that was complete.
+    stalls: u32,
     rest_until: Duration,
     muted_until: Duration,
 }
@@ -41,6 +43,22 @@ impl Penalty {
         let rest = FIRST_REST.saturating_mul(1 << self.failures.min(6)).min(LONGEST_REST);
         self.failures = self.failures.saturating_add(1);
         self.rest_until = self.rest_until.max(now + rest);
+    }
+
+    /// A promised delivery stalled in the middle; true if that is a promise broken: once it may be overload, but who does it
+    /// again before it has kept one keeps ranges from being asked elsewhere.
+    pub(crate) fn stalled(&mut self) -> bool {
+        self.stalls += 1;
+        let broken = self.stalls > 1;
+        if broken {
+            self.stalls = 0;
+        }
+        broken
+    }
+
+    /// A promised delivery came completely.
+    pub(crate) fn kept(&mut self) {
+        self.stalls = 0;
     }
 
     /// Something went well.

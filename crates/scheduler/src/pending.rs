@@ -79,7 +79,8 @@ impl WantHead {
 }
 
 /// Messages that are being stored.
-pub(crate) struct Admission {
+pub(crate) struct Admission<P> {
+    pub(crate) peer: P,
     pub(crate) request: RequestId,
     pub(crate) bytes: usize,
 }

@@ -60,8 +60,8 @@ impl<P: Clone + Ord + Debug> Engine<P> {
             } else {
                 (Trigger::Boot, config.sync_on_boot)
             };
-            let usable = self.peers.peer(peer).is_some_and(|peer| peer.usable(id, now));
-            if on && usable && (!group.booted || group.greet_at <= now) {
+            let usable = self.peers.peer(peer).is_some_and(|peer| peer.usable(id, now)) && group.allows(peer);
+            if on && usable && !self.paused && (!group.booted || group.greet_at <= now) {
                 group.booted = true;
                 group.greet_at = now + config.interval_min;
                 probes.push((*id, trigger));
@@ -76,7 +76,7 @@ impl<P: Clone + Ord + Debug> Engine<P> {
     fn ask_suspect(&mut self, id: GroupId, peer: P, more: bool) {
         let Some(group) = self.groups.get_mut(&id) else { return };
         group.suspects.remove(&peer);
-        if more && self.peers.peer(&peer).is_some_and(|peer| peer.usable(&id, self.ctx.now.monotonic)) {
+        if more && self.may_ask(id, &peer) {
             self.probe_window(id, peer, Trigger::Doubt);
         }
     }
@@ -128,7 +128,7 @@ impl<P: Clone + Ord + Debug> Engine<P> {
     }
 
     fn random_peer(&mut self, id: GroupId) -> Option<P> {
-        let usable = self.peers.usable(&id, self.ctx.now.monotonic);
-        usable.map(|(name, _)| name).choose(&mut self.ctx.rng).cloned()
+        let names: Vec<P> = self.usable(id).map(|(name, _)| name.clone()).collect();
+        names.into_iter().choose(&mut self.ctx.rng)
     }
 }

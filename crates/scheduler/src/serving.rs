@@ -6,6 +6,7 @@ use hearken_wire::{Answer, Ask, Frame, RangeWant, Refusal, RefusalReason, Reques
 
 use crate::{
     Action, Difference, Engine, Job, Offence, Selection, ServeOutcome,
+    bucket::cap_rate,
     exchange::{Asked, Kind, Purpose},
     group::Suspect,
     metrics,
@@ -72,13 +73,17 @@ impl<P: Clone + Ord + Debug> Engine<P> {
             }
             return Err(RefusalReason::RateLimited);
         }
-        let group = self.groups.get(&want.group).ok_or(RefusalReason::UnknownGroup)?;
+        let group = self.groups.get(&want.group).filter(|group| group.allows(from));
+        let group = group.ok_or(RefusalReason::UnknownGroup)?;
         if self.serving.len() >= limits.serving || of_peer >= limits.serving_per_peer {
             return Err(RefusalReason::Busy);
         }
         let cost = peer.cost.level(cost_rate(limits), now.monotonic);
         if cost < LEAST_COST || peer.bytes.level(bytes_rate(limits), now.monotonic) <= 0.0 {
             return Err(RefusalReason::RateLimited);
+        }
+        if self.upload.level(cap_rate(limits.upload_rate), now.monotonic) <= 0.0 {
+            return Err(RefusalReason::Busy);
         }
         peer.standing(want.group).holds = Some(want.holds);
         #[expect(
@@ -142,10 +147,11 @@ impl<P: Clone + Ord + Debug> Engine<P> {
 
     #[expect(clippy::cast_precision_loss, reason = "budgets need no precision")]
     pub(crate) fn on_served(&mut self, to: P, request: RequestId, outcome: ServeOutcome) {
-        if let ServeOutcome::Complete { bytes, .. } | ServeOutcome::Stopped { bytes, .. } = outcome
-            && let Some(peer) = self.peers.peer_mut(&to)
-        {
-            peer.bytes.charge(bytes as f64);
+        if let ServeOutcome::Complete { bytes, .. } | ServeOutcome::Stopped { bytes, .. } = outcome {
+            self.upload.charge(bytes as f64);
+            if let Some(peer) = self.peers.peer_mut(&to) {
+                peer.bytes.charge(bytes as f64);
+            }
         }
         metrics::served(&outcome);
         let known = self.serving.remove(&(to.clone(), request)).is_some();
@@ -220,7 +226,8 @@ impl<P: Clone + Ord + Debug> Engine<P> {
                 ranges.push(RangeWant { range, ask: Ask::Ids(ids) });
             }
         }
-        if ranges.is_empty() {
+        if ranges.is_empty() || self.paused {
+            tasks.into_iter().for_each(|task| drop(group.pursuit.finish(task)));
             return;
         }
         group.confirmed(&mut self.ctx);

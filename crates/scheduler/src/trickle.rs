@@ -89,6 +89,12 @@ impl Trickle {
         }
     }
 
+    /// Other settings are in force: a new interval, as long as the present one if they allow it.
+    pub(crate) fn reconfigured(&mut self, config: &Config, now: Duration, rng: &mut impl Rng) {
+        self.interval = self.interval.clamp(config.interval_min, config.interval_max);
+        self.begin(config, now, rng);
+    }
+
     fn enough(&self, config: &Config) -> bool {
         self.equal >= config.redundancy || self.any >= config.redundancy_any
     }

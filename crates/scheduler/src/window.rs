@@ -10,7 +10,8 @@ use crate::{Config, GroupConfig};
 pub(crate) fn settled(config: &Config, group: &GroupConfig, unix: u64) -> Window {
     let to = floor(unix.saturating_sub(nanos(config.settle_delay)), nanos(config.horizon_grid));
     let from = floor(to.saturating_sub(nanos(group.window)), nanos(config.horizon_grid));
-    Window { from, to }
+    let kept = ceiling(group.kept_from, nanos(config.horizon_grid));
+    Window { from: from.max(kept).min(to), to }
 }
 
 /// What this node can compare and serve: all that its archive keeps, up to a horizon with half a settle delay of slack, so
@@ -20,7 +21,7 @@ pub(crate) fn comparable(config: &Config, group: &GroupConfig, unix: u64) -> Win
     let to = floor(unix.saturating_sub(nanos(config.settle_delay) / 2), 1_000_000_000);
     let oldest = settled(config, group, unix).from.saturating_sub(nanos(config.interval_max + config.horizon_grid));
     let retained = floor(unix.saturating_sub(nanos(group.retention)), 1_000_000_000);
-    Window { from: oldest.max(retained).min(to), to }
+    Window { from: oldest.max(retained).max(ceiling(group.kept_from, 1_000_000_000)).min(to), to }
 }
 
 /// The part of `range` that lies in `window`.
@@ -35,6 +36,10 @@ pub(crate) fn covers(window: &Window, range: &KeyRange) -> bool {
 
 pub(crate) fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+fn ceiling(time: u64, grid: u64) -> u64 {
+    floor(time.saturating_add(grid.saturating_sub(1)), grid)
 }
 
 fn floor(time: u64, grid: u64) -> u64 {

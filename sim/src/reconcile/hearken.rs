@@ -22,7 +22,7 @@ const GROUP: GroupId = GroupId([7; 16]);
 pub fn run(work: &Workload, seed: u64, disk: Option<&Disk>) -> Result<Outcome, Box<dyn Error>> {
     let config = config();
     let window = Duration::from_nanos(work.end - work.start) + Duration::from_secs(90);
-    let group = GroupConfig { id: GROUP, window, retention: config.retention_for(window) };
+    let group = GroupConfig { id: GROUP, window, retention: config.retention_for(window), kept_from: 0 };
     let settled = config.settle_delay + 2 * config.horizon_grid;
     let mut world = World::new(work.end + u64::try_from(settled.as_nanos())?, LATENCY);
     let silent = Config { announce: false, ..config.clone() };

@@ -159,7 +159,7 @@ impl<'a> Sim<'a> {
             let last = |get: fn(&NodeSettings) -> Option<u64>| settings.iter().rev().find_map(|some| get(some));
             let window = settings.iter().rev().find_map(|some| some.window).unwrap_or(scenario.sync.window);
             let config = Config { window, ..scenario.sync.clone() };
-            let group = GroupConfig { id: GROUP, window, retention: config.retention_for(window) };
+            let group = GroupConfig { id: GROUP, window, retention: config.retention_for(window), kept_from: 0 };
             let port = Port {
                 upload: last(|some| some.upload.map(|size| size.0)).unwrap_or(network.upload.0),
                 download: last(|some| some.download.map(|size| size.0)).unwrap_or(network.download.0),
