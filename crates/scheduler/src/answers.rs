@@ -16,6 +16,8 @@ use crate::{
 
 /// How many times in a row an answer may be finer spans: a quarter of the keys or less each time, so 4^16 of them.
 const MAX_DEPTH: u32 = 16;
+/// Ranges of one answer that are narrowed down after they were too costly: each takes a request of its own.
+const NARROWED: usize = 16;
 
 impl<P: Clone + Ord + Debug> Engine<P> {
     pub(crate) fn on_answer(&mut self, from: &P, answer: Answer) {
@@ -37,7 +39,7 @@ impl<P: Clone + Ord + Debug> Engine<P> {
         let verdicts: Vec<(Asked, Verdict)> = asked.into_iter().zip(answer.verdicts).collect();
         let follow_ups = self.settle_tasks(id, from, purpose, &tasks, &verdicts);
         let mut deliveries = Vec::new();
-        let mut promised = 0;
+        let (mut promised, mut narrowed) = (0, 0);
         for (asked, verdict) in verdicts {
             metrics::verdict(&verdict);
             self.note_hidden(id, &asked, &verdict);
@@ -54,7 +56,12 @@ impl<P: Clone + Ord + Debug> Engine<P> {
                     let probe = Probed { group: id, salt, range: asked.range, purpose, depth };
                     self.narrow_down(probe, from, summary);
                 }
-                Verdict::TooCostly => self.too_costly(id, from, &asked, depth),
+                Verdict::TooCostly if narrowed < NARROWED => {
+                    narrowed += 1;
+                    self.too_costly(id, from, &asked, depth);
+                }
+                // Found again in the next comparison.
+                Verdict::TooCostly => {}
                 Verdict::Outside => self.outside(id, from, purpose, &asked, &answer.holds, depth),
                 Verdict::Equal => self.equal(id, from, purpose, asked.range),
                 Verdict::Deliver { .. } => {}

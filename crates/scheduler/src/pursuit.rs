@@ -191,7 +191,7 @@ impl<P: Clone + Ord> Pursuit<P> {
         task.unconfirmed += 1;
         let again = task.unconfirmed < UNCONFIRMED_TRIES && task.claim() > 0;
         // Who said so of itself can be asked at once.
-        let known = matches!(&task.source, Source::Peer(peer) if !task.tried.contains(peer));
+        let known = peer.is_some() && matches!(&task.source, Source::Peer(peer) if !task.tried.contains(peer));
         let wait = if known { Duration::ZERO } else { Duration::from_secs(1 << (task.unconfirmed - 1).min(8)) };
         task.not_before = Some(now + wait);
         if !again {

@@ -372,7 +372,9 @@ impl Net {
         let skew = self.nodes[node].skew * SECOND as i64;
         let unix = (EPOCH + self.now.as_nanos() as u64).saturating_add_signed(skew);
         self.nodes[node].engine.handle(event, Now { monotonic: self.now, unix });
-        while let Some(action) = self.nodes[node].engine.poll_action() {
+        // All of them first: what they lead to takes further events, and not as many on the stack as there are actions.
+        let actions: Vec<Action<usize>> = std::iter::from_fn(|| self.nodes[node].engine.poll_action()).collect();
+        for action in actions {
             self.act(node, action);
         }
         let deadline = self.nodes[node].engine.next_deadline();
