@@ -233,7 +233,7 @@ impl Asking {
     pub(crate) fn received(&mut self, frame: &Frame, now: Instant) {
         self.used = now;
         match frame {
-            Frame::Answer(answer) if !answer.verdicts.iter().any(delivers) => {
+            Frame::Answer(answer) if !answer.verdicts.iter().any(|verdict| delivers(&verdict)) => {
                 self.open.remove(&answer.request);
             }
             Frame::Done { request } => {

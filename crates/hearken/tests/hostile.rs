@@ -30,7 +30,8 @@ fn want(request: u64) -> Frame {
         ranges: vec![RangeWant {
             range: KeyRange::between(NOW - 900 * 1_000_000_000, NOW - 30 * 1_000_000_000),
             ask: Ask::All,
-        }],
+        }]
+        .into(),
     })
 }
 
@@ -120,7 +121,7 @@ async fn who_only_asks_needs_one_stream() {
     let Some(Frame::Answer(answer)) = read_frame(&mut stream, &mut frames).await else {
         panic!("an answer comes first")
     };
-    assert!(matches!(answer.verdicts[..], [Verdict::Deliver { count: 5000, .. }]), "{answer:?}");
+    assert!(matches!(answer.verdicts.only(), Some(Verdict::Deliver { count: 5000, .. })), "{answer:?}");
     let mut received = 0;
     loop {
         match read_frame(&mut stream, &mut frames).await.unwrap() {
@@ -143,7 +144,8 @@ async fn a_request_can_be_cancelled() {
     while !matches!(read_frame(&mut stream, &mut frames).await.unwrap(), Frame::Messages { .. }) {}
     write_frame(&mut stream, &Frame::Cancel { request: RequestId(1) }).await;
     // Its answer overtakes what is left of the first.
-    write_frame(&mut stream, &Frame::Want(Want { request: RequestId(2), ranges: Vec::new(), ..plain_want() })).await;
+    write_frame(&mut stream, &Frame::Want(Want { request: RequestId(2), ranges: Vec::new().into(), ..plain_want() }))
+        .await;
     let mut received = 0;
     loop {
         match read_frame(&mut stream, &mut frames).await.unwrap() {

@@ -36,7 +36,7 @@ impl<P: Clone + Ord + Debug> Engine<P> {
             peer.standing(id).holds = Some(answer.holds);
             peer.penalty.succeed();
         }
-        let verdicts: Vec<(Asked, Verdict)> = asked.into_iter().zip(answer.verdicts).collect();
+        let verdicts: Vec<(Asked, Verdict)> = asked.into_iter().zip(answer.verdicts.iter()).collect();
         let follow_ups = self.settle_tasks(id, from, purpose, &tasks, &verdicts);
         let mut deliveries = Vec::new();
         let (mut promised, mut narrowed) = (0, 0);

@@ -241,7 +241,7 @@ impl<P: Clone + Ord + Debug> Engine<P> {
         let mut holds = window::settled(&self.ctx.config, &group.config, self.ctx.now.unix);
         // The window may have moved on since the ranges were made; none may start before it.
         holds.from = ranges.first().map_or(holds.from, |want| want.range.start().timestamp().min(holds.from));
-        let want = Want { request, group: id, salt, holds, ranges };
+        let want = Want { request, group: id, salt, holds, ranges: ranges.into() };
         self.ctx.emit(Action::Send { to: peer, frame: Frame::Want(want) });
     }
 

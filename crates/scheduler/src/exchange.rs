@@ -131,9 +131,9 @@ impl<P> Exchange<P> {
     pub(crate) fn check(&self, answer: &Answer) -> Result<(), Offence> {
         let fits = !self.answered
             && answer.verdicts.len() == self.asked.len()
-            && self.asked.iter().zip(&answer.verdicts).all(|(asked, verdict)| asked.fits(verdict));
+            && self.asked.iter().zip(answer.verdicts.iter()).all(|(asked, verdict)| asked.fits(&verdict));
         let promised = answer.verdicts.iter().try_fold(0u64, |sum, verdict| match verdict {
-            Verdict::Deliver { count, .. } => sum.checked_add(*count),
+            Verdict::Deliver { count, .. } => sum.checked_add(count),
             _ => Some(sum),
         });
         if fits && promised.is_some() { Ok(()) } else { Err(Offence::Nonsense) }
@@ -179,9 +179,9 @@ impl Asked {
     }
 
     fn narrows(&self, summary: &Summary) -> bool {
-        let counts = summary.spans().iter().try_fold(0u64, |sum, span| sum.checked_add(span.fingerprint.count));
+        let counts = summary.spans().try_fold(0u64, |sum, span| sum.checked_add(span.fingerprint.count));
         // One span says nothing new, but of a single message.
-        let finer = summary.spans().len() > 1 || counts.is_some_and(|count| count <= 1);
+        let finer = summary.len() > 1 || counts.is_some_and(|count| count <= 1);
         counts.is_some() && finer && summary.range().is_none_or(|range| self.range.covers(&range))
     }
 }

@@ -131,7 +131,6 @@ pub(crate) fn hint_rate(config: &Config) -> Rate {
 
 /// What holds for every true announcement: the spans cover the window and their counts add up.
 fn plausible(ihave: &Ihave) -> bool {
-    let spans = ihave.summary.spans();
-    let sum = spans.iter().try_fold(0u64, |sum, span| sum.checked_add(span.fingerprint.count));
+    let sum = ihave.summary.spans().try_fold(0u64, |sum, span| sum.checked_add(span.fingerprint.count));
     ihave.summary.range() == Some(ihave.window.keys()) && sum == Some(ihave.root.count)
 }

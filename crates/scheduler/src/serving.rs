@@ -50,7 +50,7 @@ impl<P: Clone + Ord + Debug> Engine<P> {
     /// Where two nodes probe each other at the same time, only the one that holds less goes on, or else the one with the lower
     /// salt: one exchange of sketches tells both.
     fn yield_to(&mut self, from: &P, want: &Want) {
-        let [RangeWant { ask: Ask::Check(theirs), .. }] = want.ranges.as_slice() else { return };
+        let Some(RangeWant { ask: Ask::Check(theirs), .. }) = want.ranges.only() else { return };
         for probe in self.exchanges.values_mut().filter(|e| e.group == want.group && e.peer == *from && !e.answered) {
             if let ([Asked { kind: Kind::Check { ours }, .. }], []) = (probe.asked.as_slice(), probe.tasks.as_slice()) {
                 probe.yielded |= (*ours, probe.salt) > (theirs.count, want.salt);
@@ -119,7 +119,7 @@ impl<P: Clone + Ord + Debug> Engine<P> {
             self.serving.remove(&key);
             return;
         }
-        let answer = Answer { request: want.request, holds, verdicts: verdicts.clone() };
+        let answer = Answer { request: want.request, holds, verdicts: verdicts.clone().into() };
         self.ctx.emit(Action::Send { to: peer.clone(), frame: Frame::Answer(answer) });
         if selection.is_empty() {
             self.serving.remove(&key);
@@ -184,7 +184,7 @@ impl<P: Clone + Ord + Debug> Engine<P> {
                 }
                 Verdict::Equal if probe => self.mark_equal(id, peer, *range),
                 Verdict::Finer(summary) if probe && summary.range().as_ref() == Some(range) => {
-                    let ours: u64 = summary.spans().iter().map(|span| span.fingerprint.count).sum();
+                    let ours = summary.messages();
                     excess = theirs.map_or(0, |theirs| signed(theirs).saturating_sub(signed(ours)));
                 }
                 _ => {}

@@ -66,7 +66,7 @@ fn reconcile(ours: &mut Tree, theirs: &Tree, rng: &mut ChaCha8Rng) -> (usize, us
 }
 
 fn ask(theirs: &Tree, salt: Salt, ranges: Vec<RangeWant>, ours: &View) -> (usize, usize, Vec<Key>, Vec<Difference>) {
-    let want = Want { request: RequestId(1), group: GroupId([1; 16]), salt, holds: WINDOW, ranges };
+    let want = Want { request: RequestId(1), group: GroupId([1; 16]), salt, holds: WINDOW, ranges: ranges.into() };
     let sent = length(&Frame::Want(want.clone()));
     let job = Job::Answer { want, within: WINDOW.keys(), budget: u64::MAX };
     let JobResult::Answered { verdicts, selection, .. } = job.run(&view(theirs)).unwrap() else { panic!() };
@@ -85,7 +85,7 @@ fn ask(theirs: &Tree, salt: Salt, ranges: Vec<RangeWant>, ours: &View) -> (usize
             Selection::Keys(some) => keys.extend(some),
         }
     }
-    let answer = Answer { request: RequestId(1), holds: WINDOW, verdicts };
+    let answer = Answer { request: RequestId(1), holds: WINDOW, verdicts: verdicts.into() };
     (sent, length(&Frame::Answer(answer)) + 5, keys, finer)
 }
 

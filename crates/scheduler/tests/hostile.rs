@@ -20,7 +20,7 @@ use rand_chacha::ChaCha8Rng;
 const INTERVAL: Duration = Duration::from_secs(30);
 
 fn answer(want: &Want, verdict: impl Fn(&RangeWant) -> Verdict) -> Frame {
-    let verdicts = want.ranges.iter().map(verdict).collect();
+    let verdicts = want.ranges.iter().map(|want| verdict(&want)).collect();
     Frame::Answer(Answer { request: want.request, holds: want.holds, verdicts })
 }
 
@@ -48,7 +48,7 @@ fn cheats(_: &mut ChaCha8Rng, frame: &Frame) -> Vec<Frame> {
 fn pushes(rng: &mut ChaCha8Rng, frame: &Frame) -> Vec<Frame> {
     let Frame::Want(want) = frame else { return Vec::new() };
     let message = Bytes::copy_from_slice(Key::new(rng.random(), hearken_tree::Id(rng.random())).as_bytes());
-    let check = matches!(want.ranges[0].ask, Ask::Check(_));
+    let check = want.ranges.iter().any(|want| matches!(want.ask, Ask::Check(_)));
     let verdict = |_: &RangeWant| if check { Verdict::Equal } else { Verdict::Deliver { count: 1, lacks: Vec::new() } };
     vec![answer(want, verdict), Frame::Messages { request: want.request, messages: vec![message; want.ranges.len()] }]
 }
@@ -62,7 +62,8 @@ fn overdelivers(rng: &mut ChaCha8Rng, frame: &Frame) -> Vec<Frame> {
     };
     let message = |time: u64| Bytes::copy_from_slice(Key::new(time, hearken_tree::Id(rng.random())).as_bytes());
     let more = want.ranges.len() as u64 + 1;
-    let messages = (0..more).map(|at| want.ranges[0].range.start().timestamp() + at).map(message).collect();
+    let start = want.ranges.iter().next().unwrap().range.start().timestamp();
+    let messages = (0..more).map(|at| start + at).map(message).collect();
     vec![answer(want, promises), Frame::Messages { request: want.request, messages }]
 }
 
@@ -71,7 +72,7 @@ fn miscounts(_: &mut ChaCha8Rng, frame: &Frame) -> Vec<Frame> {
     let Frame::Want(want) = frame else { return Vec::new() };
     let mut frame = answer(want, |_| Verdict::Outside);
     if let Frame::Answer(answer) = &mut frame {
-        answer.verdicts.push(Verdict::Outside);
+        answer.verdicts = answer.verdicts.iter().chain([Verdict::Outside]).collect();
     }
     vec![frame]
 }
@@ -191,7 +192,7 @@ fn a_flood_of_requests_is_refused_and_then_blamed() {
     net.connect(node, 1);
     let window = Window { from: net::EPOCH - 3000 * net::SECOND, to: net::EPOCH - 100 * net::SECOND };
     for request in 0..1000 {
-        let ranges = vec![RangeWant { range: window.keys(), ask: Ask::All }];
+        let ranges = vec![RangeWant { range: window.keys(), ask: Ask::All }].into();
         let want = Want { request: RequestId(request), group: GROUP, salt: Salt(1), holds: window, ranges };
         net.event(node, Event::Frame { from: 1, frame: Frame::Want(want) });
     }
@@ -255,7 +256,7 @@ fn random_frame(rng: &mut ChaCha8Rng) -> Frame {
             2 => Ask::Sketch { fingerprint: shortened.tiny(), syndromes: words },
             _ => Ask::Ids(words),
         };
-        let ranges = vec![RangeWant { range, ask }];
+        let ranges = vec![RangeWant { range, ask }].into();
         return Frame::Want(Want { request, group: GROUP, salt: Salt(rng.random()), holds: window, ranges });
     }
     let want = Want {
@@ -263,7 +264,7 @@ fn random_frame(rng: &mut ChaCha8Rng) -> Frame {
         group: GROUP,
         salt: Salt(1),
         holds: window,
-        ranges: vec![RangeWant { range: window.keys(), ask: Ask::All }; rng.random_range(1..3)],
+        ranges: vec![RangeWant { range: window.keys(), ask: Ask::All }; rng.random_range(1..3)].into(),
     };
     babbles(rng, &Frame::Want(want)).pop().unwrap_or(Frame::Done { request })
 }

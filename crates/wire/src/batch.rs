@@ -3,7 +3,7 @@ use bytes::Bytes;
 use crate::{
     Frame, RequestId,
     codec::frame_body_len,
-    limits::{FRAME_MAX, MESSAGES_MAX},
+    limits::{FRAME_MAX, messages_max},
 };
 
 /// Length of the body of a [`Frame::Messages`] with messages of these lengths; its length prefix takes up to 3 bytes more.
@@ -47,8 +47,8 @@ impl MessageBatch {
     /// A message longer than [`MESSAGE_MAX`](crate::limits::MESSAGE_MAX) makes a frame that cannot be encoded.
     pub fn push(&mut self, message: Bytes) -> Option<Frame> {
         let field = field_len(message.len());
-        let full =
-            self.messages.len() == MESSAGES_MAX || frame_body_len(self.request, self.fields + field) > self.target;
+        let body = frame_body_len(self.request, self.fields + field);
+        let full = self.messages.len() >= messages_max(body) || body > self.target;
         let frame = if full { self.take() } else { None };
         self.fields += field;
         self.messages.push(message);

@@ -5,7 +5,7 @@ mod frame;
 mod ihave;
 mod packed;
 mod ranges;
-mod spans;
+pub(crate) mod spans;
 mod verdicts;
 mod window;
 

@@ -1,7 +1,7 @@
 use bytes::Bytes;
 use hearken_tree::{GroupId, KeyRange};
 
-use crate::{Salt, ShortFingerprint, Summary, TinyFingerprint, Window};
+use crate::{List, Salt, ShortFingerprint, Summary, TinyFingerprint, Window};
 
 /// Names a request on one stream: chosen by the requester, never reused by it on that stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -47,7 +47,7 @@ pub struct Want {
     /// What the requester holds settled: it serves, and can compare, no more than this.
     pub holds: Window,
     /// What it wants: in order, without overlaps, nothing before `holds`.
-    pub ranges: Vec<RangeWant>,
+    pub ranges: List<RangeWant>,
 }
 
 /// What a [`Want`] asks of one range.
@@ -85,7 +85,7 @@ pub struct Answer {
     /// What the provider holds settled; ranges outside it get [`Verdict::Outside`].
     pub holds: Window,
     /// One verdict for each range of the request.
-    pub verdicts: Vec<Verdict>,
+    pub verdicts: List<Verdict>,
 }
 
 /// What the provider says of one range of a [`Want`].

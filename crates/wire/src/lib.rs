@@ -27,6 +27,7 @@
 //! | module | holds |
 //! | --- | --- |
 //! | `ihave`, `summary`, `salt`, `frame` | the types |
+//! | `list` | lists that stay packed until somebody looks |
 //! | `codec` | the types as bytes, over what prost generates from `proto/`; packed fields by hand |
 //! | `framing`, `batch` | frames on a stream, messages in frames |
 //! | `protocol` | names: the stream's protocol, control topics |
@@ -41,6 +42,7 @@ mod frame;
 mod framing;
 mod ihave;
 pub mod limits;
+mod list;
 mod protocol;
 mod salt;
 mod summary;
@@ -51,6 +53,7 @@ pub use error::{DecodeError, EncodeError, FrameError};
 pub use frame::{Answer, Ask, Frame, RangeWant, Refusal, RefusalReason, RequestId, Verdict, Want};
 pub use framing::{FrameReader, decode_frame, encode_frame};
 pub use ihave::Ihave;
+pub use list::List;
 pub use protocol::{PROTOCOL, PROTOCOLS, control_topic};
 pub use salt::{Salt, ShortDigest, ShortFingerprint, TinyDigest, TinyFingerprint};
-pub use summary::{NotConsecutive, SaltedSpan, Summary, Window};
+pub use summary::{NotConsecutive, SaltedSpan, Spans, Summary, Window};

@@ -1,9 +1,6 @@
 //! What no frame may exceed, checked before anything is allocated for it.
 //!
-//! Together they bound what decoding allocates: at most the length of what was received once more, and
-//! [`DECODED_MAX`] bytes.
-
-use crate::{RangeWant, SaltedSpan, Verdict};
+//! Lists stay packed until they are looked at, so that decoding allocates at most the length of what was received once more.
 
 /// Longest IHAVE in bytes. The budget for summaries ends here, and a gossipsub node carries it with its default settings.
 pub const IHAVE_MAX: usize = 64 << 10;
@@ -40,10 +37,8 @@ pub const MESSAGES_MAX: usize = 4096;
 /// Longest message: it has to fit into a frame with 32 bytes around it.
 pub const MESSAGE_MAX: usize = FRAME_MAX - 32;
 
-/// Most bytes that a decoded frame takes beside its payloads, syndromes and short ids, which take no more than they did
-/// encoded: half a mebibyte.
-pub const DECODED_MAX: usize = {
-    let ranges = RANGES_MAX * size_of::<RangeWant>();
-    let verdicts = RANGES_MAX * size_of::<Verdict>() + SPANS_MAX * size_of::<SaltedSpan>();
-    if ranges > verdicts { ranges } else { verdicts }
-};
+/// Most messages in a frame whose body is `length` bytes long: 16, and one for every 32 bytes. A handle to a message takes as
+/// much, so that no frame takes more than twice its length in memory, however small its messages are.
+pub fn messages_max(length: usize) -> usize {
+    (16 + length / 32).min(MESSAGES_MAX)
+}

@@ -115,17 +115,17 @@ fn table(sizes: &[(&str, usize)]) -> String {
 
 fn want(ranges: Vec<RangeWant>) -> usize {
     let (group, salt, request) = (GroupId([7; 16]), Salt(u64::MAX), RequestId(100));
-    encoded(&Frame::Want(Want { request, group, salt, holds: MONTH, ranges })).len()
+    encoded(&Frame::Want(Want { request, group, salt, holds: MONTH, ranges: ranges.into() })).len()
 }
 
 fn answer(verdicts: Vec<Verdict>) -> usize {
-    encoded(&Frame::Answer(Answer { request: RequestId(100), holds: MONTH, verdicts })).len()
+    encoded(&Frame::Answer(Answer { request: RequestId(100), holds: MONTH, verdicts: verdicts.into() })).len()
 }
 
 /// Every `nth` of `spans` spans over a million messages, with a sketch each.
 fn sketches(million: &[Key], spans: usize, nth: usize, capacity: usize) -> Vec<RangeWant> {
     let summary = summary(million, &roomy_cuts(million, spans));
-    let wants = summary.spans().iter().step_by(nth).map(|span| RangeWant {
+    let wants = summary.spans().step_by(nth).map(|span| RangeWant {
         range: span.range,
         ask: Ask::Sketch { fingerprint: span.fingerprint.tiny(), syndromes: vec![0xdead_beef; capacity] },
     });

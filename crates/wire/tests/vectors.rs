@@ -59,7 +59,7 @@ fn want(ranges: Vec<(KeyRange, Ask)>) -> Frame {
 }
 
 fn answer(verdicts: Vec<Verdict>) -> Frame {
-    Frame::Answer(Answer { request: RequestId(1), holds: WINDOW, verdicts })
+    Frame::Answer(Answer { request: RequestId(1), holds: WINDOW, verdicts: verdicts.into() })
 }
 
 fn frames() -> Vec<(&'static str, Frame)> {

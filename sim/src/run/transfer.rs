@@ -176,10 +176,8 @@ fn prefix(body: u64) -> u64 {
 
 fn kind(frame: &Frame) -> Kind {
     match frame {
-        Frame::Want(want) if matches!(want.ranges.as_slice(), [only] if matches!(only.ask, Ask::Check(_))) => {
-            Kind::Probe
-        }
-        Frame::Answer(answer) if matches!(answer.verdicts.as_slice(), [Verdict::Equal]) => Kind::Probe,
+        Frame::Want(want) if want.ranges.only().is_some_and(|only| matches!(only.ask, Ask::Check(_))) => Kind::Probe,
+        Frame::Answer(answer) if answer.verdicts.only() == Some(Verdict::Equal) => Kind::Probe,
         Frame::Want(_) | Frame::Refusal(_) | Frame::Cancel { .. } => Kind::Request,
         Frame::Answer(_) => Kind::Answer,
         Frame::Messages { .. } | Frame::Done { .. } => Kind::Framing,

@@ -226,7 +226,11 @@ impl Node {
     }
 
     pub async fn dial(&self, other: &Node) {
-        self.tell.send(Tell::Dial(other.address.clone())).await.ok().unwrap();
+        self.dial_at(other.address.clone()).await;
+    }
+
+    pub async fn dial_at(&self, address: Multiaddr) {
+        self.tell.send(Tell::Dial(address)).await.ok().unwrap();
     }
 
     pub async fn disconnect(&self, peer: PeerId) {

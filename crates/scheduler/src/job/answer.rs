@@ -35,7 +35,7 @@ struct Answerer<'a> {
 /// Answers each range of `want`.
 pub(super) fn answer(view: &View, want: &Want, within: KeyRange, budget: u64) -> Result<JobResult, PageError> {
     let mut answerer = Answerer { view, want, within, budget, cost: 0, spans: SPANS_MAX, selection: Vec::new() };
-    let verdicts = want.ranges.iter().map(|range| answerer.verdict(range)).collect::<Result<Vec<_>, _>>()?;
+    let verdicts = want.ranges.iter().map(|range| answerer.verdict(&range)).collect::<Result<Vec<_>, _>>()?;
     Ok(JobResult::Answered { verdicts, selection: answerer.selection, cost: answerer.cost })
 }
 
@@ -136,7 +136,7 @@ impl Answerer<'_> {
     fn spans_of(&mut self, range: &KeyRange, spans: Vec<Span>) -> Result<Verdict, PageError> {
         let summary = salted(&self.want.salt, spans);
         debug_assert!(summary.range().is_none_or(|found| found == *range), "the tree's spans cover the range");
-        self.spans -= summary.spans().len();
+        self.spans -= summary.len();
         Ok(Verdict::Finer(summary))
     }
 

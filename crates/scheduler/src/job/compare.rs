@@ -16,10 +16,10 @@ pub(super) fn compare(
         && within.covers(&range)
         && view.equals(&range, salt, root.count, |ours| ours == root)?
     {
-        compared.spans = summary.spans().len();
+        compared.spans = summary.len();
         return Ok(compared);
     }
-    for span in summary.spans().iter().filter(|span| within.covers(&span.range)) {
+    for span in summary.spans().filter(|span| within.covers(&span.range)) {
         compared.spans += 1;
         let theirs = span.fingerprint;
         if !view.equals(&span.range, salt, theirs.count, |ours| *ours == theirs)? {

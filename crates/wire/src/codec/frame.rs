@@ -1,4 +1,4 @@
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use hearken_tree::{GroupId, Key};
 use prost::Message as _;
 
@@ -12,11 +12,13 @@ use crate::{
         verdicts::{put_verdicts, read_verdicts},
         window,
     },
-    limits::{CONTROL_FRAME_MAX, FRAME_MAX, MESSAGE_MAX, MESSAGES_MAX},
+    limits::{CONTROL_FRAME_MAX, FRAME_MAX, MESSAGE_MAX, MESSAGES_MAX, messages_max},
 };
 
 /// The first byte of a frame of messages: field 3, with a length.
 pub(crate) const MESSAGES_TAG: u8 = 3 << 3 | 2;
+/// Field 1 in it, a varint.
+const REQUEST_TAG: u64 = 1 << 3;
 /// Field 2 in it, with a length.
 const MESSAGE_TAG: u64 = 2 << 3 | 2;
 
@@ -41,7 +43,13 @@ pub(crate) fn to_proto(frame: &Frame) -> Result<proto::Frame, EncodeError> {
         _ => ("a frame without messages", CONTROL_FRAME_MAX),
     };
     let found = proto.encoded_len();
-    if found > max { Err(EncodeError::TooLong { what, found, max }) } else { Ok(proto) }
+    if found > max {
+        return Err(EncodeError::TooLong { what, found, max });
+    }
+    if let Frame::Messages { messages, .. } = frame {
+        check_items("messages in a frame of its length", messages_max(found), messages.len())?;
+    }
+    Ok(proto)
 }
 
 fn want_to_proto(want: &Want) -> Result<proto::Want, EncodeError> {
@@ -94,30 +102,57 @@ pub(crate) fn frame_body_len(request: RequestId, fields: usize) -> usize {
 /// The frame in the body of a frame that was received; payloads stay slices of it.
 pub(crate) fn read_frame(body: Bytes) -> Result<Frame, DecodeError> {
     let fields = scan(&body)?;
-    if fields.messages > MESSAGES_MAX {
+    let max = messages_max(body.len());
+    if fields.messages > max {
         let found = fields.messages as u64;
-        return Err(DecodeError::TooMany { what: "messages in a frame", found, max: MESSAGES_MAX as u64 });
+        return Err(DecodeError::TooMany { what: "messages in a frame of its length", found, max: max as u64 });
     }
     if fields.bodies > 1 {
         return Err(DecodeError::SeveralBodies);
     }
-    if !fields.has_messages && body.len() > CONTROL_FRAME_MAX {
+    if fields.messages_body.is_none() && body.len() > CONTROL_FRAME_MAX {
         let found = body.len() as u64;
         return Err(DecodeError::TooLong { what: "a frame without messages", found, max: CONTROL_FRAME_MAX });
     }
+    if let Some(value) = fields.messages_body {
+        return read_messages(&body, value, fields.messages);
+    }
+    let unknown = fields.unknown;
     match proto::Frame::decode(body)?.body {
         Some(Body::Want(want)) => read_want(want),
         Some(Body::Answer(answer)) => read_answer(answer),
-        Some(Body::Messages(proto)) => {
-            Ok(Frame::Messages { request: RequestId(proto.request), messages: proto.messages })
-        }
+        // Read above: `scan` finds each.
+        Some(Body::Messages(_)) => Err(DecodeError::EmptyFrame),
         Some(Body::Done(done)) => Ok(Frame::Done { request: RequestId(done.request) }),
         Some(Body::Refusal(refusal)) => {
             Ok(Frame::Refusal(Refusal { request: RequestId(refusal.request), reason: read_reason(refusal.reason()) }))
         }
         Some(Body::Cancel(cancel)) => Ok(Frame::Cancel { request: RequestId(cancel.request) }),
-        None => Err(fields.unknown.map_or(DecodeError::EmptyFrame, |field| DecodeError::UnknownFrame { field })),
+        None => Err(unknown.map_or(DecodeError::EmptyFrame, |field| DecodeError::UnknownFrame { field })),
     }
+}
+
+/// Reads a frame of messages, whose number is known: prost would grow its list as it goes, to several times its size.
+fn read_messages(body: &Bytes, value: &[u8], count: usize) -> Result<Frame, DecodeError> {
+    const WHAT: &str = "a field of a frame of messages";
+    let (mut request, mut messages) = (0, Vec::with_capacity(count));
+    let mut reader = Reader::new(value);
+    while reader.remaining() > 0 {
+        let tag = reader.varint(WHAT)?;
+        match tag {
+            REQUEST_TAG => request = reader.varint(WHAT)?,
+            MESSAGE_TAG => messages.push(body.slice_ref(read_value(&mut reader, tag, WHAT)?)),
+            // The same fields in another shape.
+            _ if matches!(tag >> 3, 1 | 2) => {
+                let header = u8::try_from(tag).unwrap_or_default();
+                return Err(DecodeError::UnknownKind { what: WHAT, header });
+            }
+            _ => {
+                read_value(&mut reader, tag, WHAT)?;
+            }
+        }
+    }
+    Ok(Frame::Messages { request: RequestId(request), messages })
 }
 
 fn read_want(want: proto::Want) -> Result<Frame, DecodeError> {
@@ -127,7 +162,7 @@ fn read_want(want: proto::Want) -> Result<Frame, DecodeError> {
         group: GroupId(fixed(&want.group, "a group id")?),
         salt: Salt(want.salt),
         holds,
-        ranges: read_ranges(&want.ranges, Key::at(holds.from))?,
+        ranges: read_ranges(want.ranges, Key::at(holds.from))?,
     }))
 }
 
@@ -136,7 +171,7 @@ fn read_answer(answer: proto::Answer) -> Result<Frame, DecodeError> {
     Ok(Frame::Answer(Answer {
         request: RequestId(answer.request),
         holds,
-        verdicts: read_verdicts(&answer.verdicts, Key::at(holds.from))?,
+        verdicts: read_verdicts(answer.verdicts, Key::at(holds.from))?,
     }))
 }
 
@@ -153,9 +188,9 @@ fn read_reason(reason: Reason) -> RefusalReason {
 
 /// What a frame holds, found without allocating.
 #[derive(Default)]
-struct Fields {
-    /// Whether it is a frame of messages.
-    has_messages: bool,
+struct Fields<'a> {
+    /// What it holds if it is a frame of messages.
+    messages_body: Option<&'a [u8]>,
     /// How many messages it has.
     messages: usize,
     /// How many things it says; protobuf would keep the last.
@@ -164,16 +199,16 @@ struct Fields {
     unknown: Option<u64>,
 }
 
-/// Counts what prost would collect into vectors, which takes 32 bytes for 2.
-fn scan(body: &Bytes) -> Result<Fields, DecodeError> {
+/// Counts what takes 32 bytes for 2 once it is collected.
+fn scan(body: &[u8]) -> Result<Fields<'_>, DecodeError> {
     const WHAT: &str = "a frame's field";
     let mut fields = Fields::default();
-    let mut reader = Reader::new(body.chunk());
+    let mut reader = Reader::new(body);
     while reader.remaining() > 0 {
         let tag = reader.varint(WHAT)?;
         let value = read_value(&mut reader, tag, WHAT)?;
         if tag == u64::from(MESSAGES_TAG) {
-            fields.has_messages = true;
+            fields.messages_body = Some(value);
             fields.messages += count_messages(value)?;
         }
         match tag >> 3 {

@@ -39,16 +39,16 @@ impl Ihave {
     /// # Errors
     /// What a receiver would refuse: a window that is none, spans that do not cover it or do not add up, too many of them.
     pub fn encode(&self) -> Result<Vec<u8>, EncodeError> {
-        let spans = self.summary.spans();
-        check_items("spans in an IHAVE", SPANS_MAX, spans.len())?;
+        let summary = &self.summary;
+        check_items("spans in an IHAVE", SPANS_MAX, summary.len())?;
         let window = window::to_proto(&self.window)?;
         let keys = self.window.keys();
         self.check_spans(&keys)?;
 
         let mut packed = Vec::new();
-        if !spans.is_empty() {
-            put_varint(&mut packed, spans.len() as u64);
-            put_spans(&mut packed, spans, LastBound::Known(keys.end()));
+        if !summary.is_empty() {
+            put_varint(&mut packed, summary.len() as u64);
+            put_spans(&mut packed, summary, LastBound::Known(keys.end()));
         }
         let encoded = proto::Ihave {
             group: Bytes::copy_from_slice(&self.group.0),
@@ -73,12 +73,12 @@ impl Ihave {
             let (start, end) = (covered.start(), covered.end());
             return Err(EncodeError::NotTheWindow { window: self.window, start, end });
         }
-        self.summary.spans().iter().try_for_each(|span| check_messages(span.fingerprint.count))?;
-        let (root, spans) = (self.root.count, messages(&self.summary));
+        self.summary.spans().try_for_each(|span| check_messages(span.fingerprint.count))?;
+        let (root, spans) = (self.root.count, self.summary.messages());
         if root == spans { Ok(()) } else { Err(EncodeError::CountMismatch { root, spans }) }
     }
 
-    /// Reads what was published. Allocates at most the length of `bytes` and [`DECODED_MAX`](crate::limits::DECODED_MAX).
+    /// Reads what was published. Allocates at most the length of `bytes`: spans stay packed.
     ///
     /// # Errors
     /// Whatever is no IHAVE within the limits. Who forwarded it should have checked, and is to blame.
@@ -93,26 +93,21 @@ impl Ihave {
             count: read_messages(proto.count)?,
         };
         let summary = read_summary(&proto.spans, &window.keys())?;
-        let spans = messages(&summary);
-        if !summary.spans().is_empty() && spans != root.count {
+        let spans = summary.messages();
+        if !summary.is_empty() && spans != root.count {
             return Err(DecodeError::CountMismatch { root: root.count, spans });
         }
         Ok(Ihave { group: GroupId(fixed(&proto.group, "a group id")?), window, salt: Salt(proto.salt), root, summary })
     }
 }
 
-/// How many messages all spans hold; each at most `COUNT_MAX`, so that they can be added.
-fn messages(summary: &Summary) -> u64 {
-    summary.spans().iter().map(|span| span.fingerprint.count).sum()
-}
-
-fn read_summary(packed: &[u8], window: &KeyRange) -> Result<Summary, DecodeError> {
+fn read_summary(packed: &Bytes, window: &KeyRange) -> Result<Summary, DecodeError> {
     if packed.is_empty() {
         return Ok(Summary::default());
     }
     let mut reader = Reader::new(packed);
     let count = reader.count(SPANS_MAX, FINGERPRINT_MIN, "spans in an IHAVE")?;
-    let summary = read_spans(&mut reader, count, window.start(), LastBound::Known(window.end()))?;
+    let summary = read_spans(&mut reader, packed, count, window.start(), LastBound::Known(window.end()))?;
     reader.finish("spans")?;
     Ok(summary)
 }

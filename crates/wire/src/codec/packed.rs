@@ -5,6 +5,7 @@ use bytes::BufMut;
 use crate::{DecodeError, EncodeError, limits::COUNT_MAX};
 
 /// Walks over a packed field.
+#[derive(Clone)]
 pub(crate) struct Reader<'a> {
     rest: &'a [u8],
 }
@@ -12,6 +13,10 @@ pub(crate) struct Reader<'a> {
 impl<'a> Reader<'a> {
     pub(crate) fn new(bytes: &'a [u8]) -> Reader<'a> {
         Reader { rest: bytes }
+    }
+
+    pub(crate) fn rest(&self) -> &'a [u8] {
+        self.rest
     }
 
     pub(crate) fn remaining(&self) -> usize {

@@ -12,11 +12,11 @@
 //!
 //! "The one before" the first is what the requester holds: it ended at the start of its window.
 
-use bytes::BufMut;
+use bytes::{BufMut, Bytes};
 use hearken_tree::{Key, KeyRange};
 
 use crate::{
-    Ask, DecodeError, EncodeError, RangeWant, TinyDigest, TinyFingerprint,
+    Ask, DecodeError, EncodeError, List, RangeWant, TinyDigest, TinyFingerprint,
     codec::{
         bound::{BOUND_MAX, BOUND_MIN, put_bound, read_bound},
         packed::{Reader, check_items, check_messages, put_varint, put_words},
@@ -39,12 +39,12 @@ const IDS: u8 = 3;
 const FOLLOWS_ON: u8 = 1 << 2;
 const NUMBER_SHIFT: u32 = 3;
 
-pub(super) fn put_ranges(out: &mut Vec<u8>, from: Key, ranges: &[RangeWant]) -> Result<(), EncodeError> {
+pub(super) fn put_ranges(out: &mut Vec<u8>, from: Key, ranges: &List<RangeWant>) -> Result<(), EncodeError> {
     check_ranges(from, ranges)?;
     put_varint(out, ranges.len() as u64);
     let mut previous = from;
-    for RangeWant { range, ask } in ranges {
-        let (kind, number) = match ask {
+    for RangeWant { range, ask } in ranges.iter() {
+        let (kind, number) = match &ask {
             Ask::All => (ALL, 0),
             Ask::Check(_) => (CHECK, 0),
             Ask::Sketch { syndromes, .. } => (SKETCH, syndromes.len()),
@@ -56,7 +56,7 @@ pub(super) fn put_ranges(out: &mut Vec<u8>, from: Key, ranges: &[RangeWant]) -> 
             put_bound(out, &previous, &range.start());
         }
         put_bound(out, &range.start(), &range.end());
-        match ask {
+        match &ask {
             Ask::All => {}
             Ask::Check(fingerprint) => put_fingerprint(out, fingerprint),
             Ask::Sketch { fingerprint, syndromes } => {
@@ -71,7 +71,7 @@ pub(super) fn put_ranges(out: &mut Vec<u8>, from: Key, ranges: &[RangeWant]) -> 
     Ok(())
 }
 
-fn check_ranges(from: Key, ranges: &[RangeWant]) -> Result<(), EncodeError> {
+fn check_ranges(from: Key, ranges: &List<RangeWant>) -> Result<(), EncodeError> {
     check_items("ranges in a request", RANGES_MAX, ranges.len())?;
     let (mut after, mut words) = (from, 0);
     for (index, RangeWant { range, ask }) in ranges.iter().enumerate() {
@@ -79,7 +79,7 @@ fn check_ranges(from: Key, ranges: &[RangeWant]) -> Result<(), EncodeError> {
             return Err(EncodeError::OutOfOrder { what: "range", index, after, start: range.start() });
         }
         after = range.end();
-        words += match ask {
+        words += match &ask {
             Ask::All => 0,
             Ask::Check(fingerprint) => {
                 check_messages(fingerprint.count)?;
@@ -96,27 +96,60 @@ fn check_ranges(from: Key, ranges: &[RangeWant]) -> Result<(), EncodeError> {
     Ok(())
 }
 
-pub(super) fn read_ranges(packed: &[u8], from: Key) -> Result<Vec<RangeWant>, DecodeError> {
-    let mut reader = Reader::new(packed);
-    let count = reader.count(RANGES_MAX, RANGE_MIN, "ranges in a request")?;
-    let mut ranges = Vec::with_capacity(count);
-    let (mut previous, mut words_left) = (from, WORDS_MAX);
-    for index in 0..count {
+/// Checks packed ranges, of which the first starts at `from` or later.
+pub(super) fn read_ranges(packed: Bytes, from: Key) -> Result<List<RangeWant>, DecodeError> {
+    let mut ranges = Ranges::new(&packed, from)?;
+    let count = ranges.left;
+    ranges.by_ref().try_for_each(|range| range.map(drop))?;
+    ranges.reader.finish("ranges")?;
+    Ok(List::received(packed, from, count, open))
+}
+
+fn open(packed: &Bytes, from: Key) -> Box<dyn Iterator<Item = RangeWant> + '_> {
+    Box::new(Ranges::new(packed, from).into_iter().flatten().flatten())
+}
+
+/// Reads one range after the other.
+struct Ranges<'a> {
+    reader: Reader<'a>,
+    index: usize,
+    left: usize,
+    previous: Key,
+    words_left: usize,
+}
+
+impl<'a> Ranges<'a> {
+    fn new(packed: &'a [u8], from: Key) -> Result<Ranges<'a>, DecodeError> {
+        let mut reader = Reader::new(packed);
+        let left = reader.count(RANGES_MAX, RANGE_MIN, "ranges in a request")?;
+        Ok(Ranges { reader, index: 0, left, previous: from, words_left: WORDS_MAX })
+    }
+
+    fn read(&mut self) -> Result<RangeWant, DecodeError> {
+        let (reader, index, previous) = (&mut self.reader, self.index, self.previous);
         let header = reader.byte("a range")?;
-        let number = read_number(&mut reader, header, NUMBER_SHIFT)?;
-        words_left -= reader.checked_count(number, words_left, 4, "further syndromes and short ids in a request")?;
-        let start = if header & FOLLOWS_ON != 0 { previous } else { read_bound(&mut reader, &previous)? };
+        let number = read_number(reader, header, NUMBER_SHIFT)?;
+        let what = "further syndromes and short ids in a request";
+        self.words_left -= reader.checked_count(number, self.words_left, 4, what)?;
+        let start = if header & FOLLOWS_ON != 0 { previous } else { read_bound(reader, &previous)? };
         if start < previous {
             return Err(DecodeError::NotRising { what: "range", index, start: previous, end: start });
         }
-        let end = read_bound(&mut reader, &start)?;
+        let end = read_bound(reader, &start)?;
         let range = KeyRange::new(start, end).ok().filter(|range| !range.is_empty());
         let range = range.ok_or(DecodeError::NotRising { what: "range", index, start, end })?;
-        ranges.push(RangeWant { range, ask: read_ask(&mut reader, header, number)? });
-        previous = end;
+        (self.index, self.previous) = (index + 1, end);
+        Ok(RangeWant { range, ask: read_ask(reader, header, number)? })
     }
-    reader.finish("ranges")?;
-    Ok(ranges)
+}
+
+impl Iterator for Ranges<'_> {
+    type Item = Result<RangeWant, DecodeError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.left = self.left.checked_sub(1)?;
+        Some(self.read())
+    }
 }
 
 fn read_ask(reader: &mut Reader<'_>, header: u8, number: u64) -> Result<Ask, DecodeError> {

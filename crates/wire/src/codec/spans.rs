@@ -2,7 +2,7 @@
 //!
 //! Where the last bound is known, as in an IHAVE, it is left out.
 
-use bytes::BufMut;
+use bytes::{BufMut, Bytes};
 use hearken_tree::{Key, KeyRange};
 
 use crate::{
@@ -22,7 +22,7 @@ pub(super) const SPAN_MAX: usize = BOUND_MAX + 7 + 8;
 
 /// Where spans end.
 #[derive(Clone, Copy)]
-pub(super) enum LastBound {
+pub(crate) enum LastBound {
     /// Both sides know it.
     Known(Key),
     /// It is sent.
@@ -39,33 +39,86 @@ pub(super) fn read_fingerprint(reader: &mut Reader<'_>) -> Result<ShortFingerpri
     Ok(ShortFingerprint { digest: ShortDigest(reader.array("a digest")?), count })
 }
 
-pub(super) fn put_spans(out: &mut impl BufMut, spans: &[SaltedSpan], last: LastBound) {
-    for (index, span) in spans.iter().enumerate() {
-        if index + 1 < spans.len() || matches!(last, LastBound::Sent) {
+pub(super) fn put_spans(out: &mut impl BufMut, summary: &Summary, last: LastBound) {
+    let spans = summary.len();
+    for (index, span) in summary.spans().enumerate() {
+        if index + 1 < spans || matches!(last, LastBound::Sent) {
             put_bound(out, &span.range.start(), &span.range.end());
         }
         put_fingerprint(out, &span.fingerprint);
     }
 }
 
-/// Reads `count` spans, a number that the caller has checked, of which the first starts at `start`.
+/// Checks `count` spans, a number that the caller has checked, of which the first starts at `start`; `packed` is what `reader`
+/// reads from.
 pub(super) fn read_spans(
     reader: &mut Reader<'_>,
+    packed: &Bytes,
     count: usize,
     start: Key,
     last: LastBound,
 ) -> Result<Summary, DecodeError> {
-    let mut spans = Vec::with_capacity(count);
-    let mut start = start;
-    for index in 0..count {
-        let end = match last {
-            LastBound::Known(end) if index + 1 == count => end,
-            _ => read_bound(reader, &start)?,
+    let bytes = reader.rest();
+    let mut spans = PackedSpans { reader: Reader::new(bytes), index: 0, count, start, last };
+    let mut messages = 0_u64;
+    for span in spans.by_ref() {
+        // Each is at most COUNT_MAX, and there are at most SPANS_MAX.
+        messages = messages.saturating_add(span?.fingerprint.count);
+    }
+    let (end, used) = (spans.start, bytes.len() - spans.reader.remaining());
+    let taken = reader.take(used, "spans")?;
+    Ok(Summary::received(Received { packed: packed.slice_ref(taken), count, start, end, last, messages }))
+}
+
+/// Spans as they came, checked.
+#[derive(Clone)]
+pub(crate) struct Received {
+    packed: Bytes,
+    pub(crate) count: usize,
+    pub(crate) start: Key,
+    pub(crate) end: Key,
+    last: LastBound,
+    pub(crate) messages: u64,
+}
+
+impl Received {
+    /// The spans, each made as it is taken.
+    pub(crate) fn spans(&self) -> PackedSpans<'_> {
+        let Received { packed, count, start, last, .. } = self;
+        PackedSpans { reader: Reader::new(packed), index: 0, count: *count, start: *start, last: *last }
+    }
+}
+
+/// Reads one span after the other.
+#[derive(Clone)]
+pub(crate) struct PackedSpans<'a> {
+    reader: Reader<'a>,
+    index: usize,
+    count: usize,
+    start: Key,
+    last: LastBound,
+}
+
+impl PackedSpans<'_> {
+    fn read(&mut self, index: usize) -> Result<SaltedSpan, DecodeError> {
+        let start = self.start;
+        let end = match self.last {
+            LastBound::Known(end) if index + 1 == self.count => end,
+            _ => read_bound(&mut self.reader, &start)?,
         };
         let range = KeyRange::new(start, end).ok().filter(|range| !range.is_empty());
         let range = range.ok_or(DecodeError::NotRising { what: "span", index, start, end })?;
-        spans.push(SaltedSpan { range, fingerprint: read_fingerprint(reader)? });
-        start = end;
+        self.start = end;
+        Ok(SaltedSpan { range, fingerprint: read_fingerprint(&mut self.reader)? })
     }
-    Ok(Summary::new(spans)?)
+}
+
+impl Iterator for PackedSpans<'_> {
+    type Item = Result<SaltedSpan, DecodeError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let index = self.index;
+        self.index += 1;
+        (index < self.count).then(|| self.read(index))
+    }
 }

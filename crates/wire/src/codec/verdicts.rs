@@ -7,10 +7,11 @@
 //! | varint, 4 each | 4: number of short ids, short ids; `n` is the number of messages, as with 3 |
 //! | bound, spans | 5, unless `n` is 0: where the spans start, then `n` spans, all with the bound where they end |
 
+use bytes::Bytes;
 use hearken_tree::Key;
 
 use crate::{
-    DecodeError, EncodeError, Verdict,
+    DecodeError, EncodeError, List, Summary, Verdict,
     codec::{
         bound::{put_bound, read_bound},
         packed::{Reader, check_items, check_messages, put_varint, put_words, read_messages},
@@ -28,12 +29,12 @@ const DELIVER_AND_LACKS: u8 = 4;
 const FINER: u8 = 5;
 const NUMBER_SHIFT: u32 = 3;
 
-pub(super) fn put_verdicts(out: &mut Vec<u8>, from: Key, verdicts: &[Verdict]) -> Result<(), EncodeError> {
+pub(super) fn put_verdicts(out: &mut Vec<u8>, from: Key, verdicts: &List<Verdict>) -> Result<(), EncodeError> {
     check_verdicts(from, verdicts)?;
     put_varint(out, verdicts.len() as u64);
     let mut previous = from;
-    for verdict in verdicts {
-        match verdict {
+    for verdict in verdicts.iter() {
+        match &verdict {
             Verdict::Outside => put_header(out, OUTSIDE, NUMBER_SHIFT, 0),
             Verdict::Equal => put_header(out, EQUAL, NUMBER_SHIFT, 0),
             Verdict::TooCostly => put_header(out, TOO_COSTLY, NUMBER_SHIFT, 0),
@@ -44,10 +45,10 @@ pub(super) fn put_verdicts(out: &mut Vec<u8>, from: Key, verdicts: &[Verdict]) -
                 put_words(out, lacks);
             }
             Verdict::Finer(summary) => {
-                put_header(out, FINER, NUMBER_SHIFT, summary.spans().len() as u64);
+                put_header(out, FINER, NUMBER_SHIFT, summary.len() as u64);
                 if let Some(range) = summary.range() {
                     put_bound(out, &previous, &range.start());
-                    put_spans(out, summary.spans(), LastBound::Sent);
+                    put_spans(out, summary, LastBound::Sent);
                     previous = range.end();
                 }
             }
@@ -56,19 +57,19 @@ pub(super) fn put_verdicts(out: &mut Vec<u8>, from: Key, verdicts: &[Verdict]) -
     Ok(())
 }
 
-fn check_verdicts(from: Key, verdicts: &[Verdict]) -> Result<(), EncodeError> {
+fn check_verdicts(from: Key, verdicts: &List<Verdict>) -> Result<(), EncodeError> {
     check_items("verdicts in an answer", RANGES_MAX, verdicts.len())?;
     let (mut after, mut spans, mut words) = (from, 0, 0);
     for (index, verdict) in verdicts.iter().enumerate() {
-        match verdict {
+        match &verdict {
             Verdict::Outside | Verdict::Equal | Verdict::TooCostly => {}
             Verdict::Deliver { count, lacks } => {
                 check_messages(*count)?;
                 words += check_items("short ids for a range", IDS_MAX, lacks.len())?;
             }
             Verdict::Finer(summary) => {
-                summary.spans().iter().try_for_each(|span| check_messages(span.fingerprint.count))?;
-                spans += summary.spans().len();
+                summary.spans().try_for_each(|span| check_messages(span.fingerprint.count))?;
+                spans += summary.len();
                 let Some(range) = summary.range() else { continue };
                 if range.start() < after {
                     let (what, start) = ("summary of verdict", range.start());
@@ -83,53 +84,80 @@ fn check_verdicts(from: Key, verdicts: &[Verdict]) -> Result<(), EncodeError> {
     Ok(())
 }
 
-pub(super) fn read_verdicts(packed: &[u8], from: Key) -> Result<Vec<Verdict>, DecodeError> {
-    let mut reader = Reader::new(packed);
-    let count = reader.count(RANGES_MAX, 1, "verdicts in an answer")?;
-    let mut verdicts = Vec::with_capacity(count);
-    let mut places = Places { previous: from, spans_left: SPANS_MAX };
-    let mut words_left = WORDS_MAX;
-    for index in 0..count {
+/// Checks packed verdicts, whose summaries start at `from` or later.
+pub(super) fn read_verdicts(packed: Bytes, from: Key) -> Result<List<Verdict>, DecodeError> {
+    let mut verdicts = Verdicts::new(&packed, from)?;
+    let count = verdicts.left;
+    verdicts.by_ref().try_for_each(|verdict| verdict.map(drop))?;
+    verdicts.reader.finish("verdicts")?;
+    Ok(List::received(packed, from, count, open))
+}
+
+fn open(packed: &Bytes, from: Key) -> Box<dyn Iterator<Item = Verdict> + '_> {
+    Box::new(Verdicts::new(packed, from).into_iter().flatten().flatten())
+}
+
+/// Reads one verdict after the other.
+struct Verdicts<'a> {
+    packed: &'a Bytes,
+    reader: Reader<'a>,
+    index: usize,
+    left: usize,
+    previous: Key,
+    spans_left: usize,
+    words_left: usize,
+}
+
+impl<'a> Verdicts<'a> {
+    fn new(packed: &'a Bytes, from: Key) -> Result<Verdicts<'a>, DecodeError> {
+        let mut reader = Reader::new(packed);
+        let left = reader.count(RANGES_MAX, 1, "verdicts in an answer")?;
+        let (spans_left, words_left) = (SPANS_MAX, WORDS_MAX);
+        Ok(Verdicts { packed, reader, index: 0, left, previous: from, spans_left, words_left })
+    }
+
+    fn read(&mut self, index: usize) -> Result<Verdict, DecodeError> {
+        let reader = &mut self.reader;
         let header = reader.byte("a verdict")?;
-        let number = read_number(&mut reader, header, NUMBER_SHIFT)?;
-        verdicts.push(match header & 7 {
+        let number = read_number(reader, header, NUMBER_SHIFT)?;
+        Ok(match header & 7 {
             OUTSIDE if number == 0 => Verdict::Outside,
             EQUAL if number == 0 => Verdict::Equal,
             TOO_COSTLY if number == 0 => Verdict::TooCostly,
             DELIVER => Verdict::Deliver { count: read_messages(number)?, lacks: Vec::new() },
             DELIVER_AND_LACKS => {
-                let lacks = reader.count(IDS_MAX.min(words_left), 4, "further short ids in an answer")?;
-                words_left -= lacks;
+                let lacks = reader.count(IDS_MAX.min(self.words_left), 4, "further short ids in an answer")?;
+                self.words_left -= lacks;
                 Verdict::Deliver { count: read_messages(number)?, lacks: reader.words(lacks, "short ids")? }
             }
-            FINER => places.read_finer(&mut reader, index, number)?,
+            FINER => self.read_finer(index, number)?,
             _ => return Err(DecodeError::UnknownKind { what: "a verdict", header }),
-        });
+        })
     }
-    reader.finish("verdicts")?;
-    Ok(verdicts)
-}
 
-/// What one summary in an answer leaves for the next.
-struct Places {
-    previous: Key,
-    spans_left: usize,
-}
-
-impl Places {
-    fn read_finer(&mut self, reader: &mut Reader<'_>, index: usize, number: u64) -> Result<Verdict, DecodeError> {
+    fn read_finer(&mut self, index: usize, number: u64) -> Result<Verdict, DecodeError> {
+        let (reader, previous) = (&mut self.reader, self.previous);
         let count = reader.checked_count(number, self.spans_left, SPAN_MIN, "further spans in an answer")?;
         if count == 0 {
-            return Ok(Verdict::Finer(crate::Summary::default()));
+            return Ok(Verdict::Finer(Summary::default()));
         }
-        let start = read_bound(reader, &self.previous)?;
-        if start < self.previous {
-            let what = "summary of verdict";
-            return Err(DecodeError::NotRising { what, index, start: self.previous, end: start });
+        let start = read_bound(reader, &previous)?;
+        if start < previous {
+            return Err(DecodeError::NotRising { what: "summary of verdict", index, start: previous, end: start });
         }
-        let summary = read_spans(reader, count, start, LastBound::Sent)?;
+        let summary = read_spans(reader, self.packed, count, start, LastBound::Sent)?;
         self.spans_left -= count;
         self.previous = summary.range().map_or(start, |range| range.end());
         Ok(Verdict::Finer(summary))
+    }
+}
+
+impl Iterator for Verdicts<'_> {
+    type Item = Result<Verdict, DecodeError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.left = self.left.checked_sub(1)?;
+        self.index += 1;
+        Some(self.read(self.index - 1))
     }
 }

@@ -91,8 +91,7 @@ pub fn ihaves() -> impl Strategy<Value = Ihave> {
         bounds.sort();
         bounds.dedup();
         let summary = if bare { Summary::default() } else { summary(&bounds, &prints) };
-        let spans = summary.spans();
-        let count = if spans.is_empty() { root.count } else { spans.iter().map(|span| span.fingerprint.count).sum() };
+        let count = if summary.is_empty() { root.count } else { summary.messages() };
         let root = ShortFingerprint { count, ..root };
         Ihave { group: GroupId(group), window, salt: Salt(salt), root, summary }
     })
@@ -130,7 +129,7 @@ fn wants() -> impl Strategy<Value = Want> {
             group: GroupId(group),
             salt: Salt(salt),
             holds,
-            ranges: ranges(Key::at(holds.from), cuts, asks),
+            ranges: ranges(Key::at(holds.from), cuts, asks).into(),
         }
     })
 }
@@ -179,7 +178,11 @@ pub fn frames() -> impl Strategy<Value = Frame> {
         RefusalReason::RateLimited,
         RefusalReason::Failed,
     ]);
-    let messages = vec(vec(any::<u8>(), 0..200).prop_map(Bytes::from), 0..40);
+    // As many as a frame may have, however small they are.
+    let messages = prop_oneof![
+        vec(vec(any::<u8>(), 0..200).prop_map(Bytes::from), 0..16),
+        vec(vec(any::<u8>(), 30..200).prop_map(Bytes::from), 0..40),
+    ];
     prop_oneof![
         5 => wants().prop_map(Frame::Want),
         5 => answers().prop_map(Frame::Answer),
