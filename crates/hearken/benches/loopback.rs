@@ -99,7 +99,8 @@ async fn stream(from: &Node, to: &Node, batches: &[Vec<Bytes>]) -> Duration {
 /// The same batches through a committer into a copy of the same archive, until the last one is durable.
 fn write(archive: Arc<dyn Archive>, batches: &[Vec<Bytes>]) -> Duration {
     let committer = Committer::spawn(archive, || NOW, CommitterOptions::default()).unwrap();
-    let (done, stored) = mpsc::channel();
+    // Room for all: the committer's thread never waits for this one.
+    let (done, stored) = mpsc::sync_channel(batches.len());
     let asked: Arc<[KeyRange]> = [KeyRange::ALL].into();
     let start = Instant::now();
     for batch in batches {

@@ -3,6 +3,7 @@
 //!
 //! 100,000 cases; a million in the long test.
 #![allow(unsafe_code, clippy::unwrap_used)]
+#![allow(clippy::disallowed_methods, reason = "what is measured here is time")]
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
