@@ -1,119 +1,23 @@
 //! What admitting costs: `cargo bench -p hearken-archive --bench archive [-- MESSAGES]`, one table.
 //!
 //! Messages of about 130 bytes, in the order of their timestamps and at random times, in durable batches of 10,000 and one by one.
-//! The environment variable `ONLY` picks the rows that begin with it; `large` loads
-//! any number of messages and shows the memory it takes.
+//! The environment variable `ONLY` picks the rows that begin with it. `large` is a benchmark of its own.
 #![allow(clippy::unwrap_used, clippy::cast_precision_loss, missing_docs)]
 #[path = "../tests/common/mod.rs"]
 mod common;
+mod counting;
 
 use std::{
-    fs::File,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 use common::{NOW, SECOND, TOPIC, body, filter, live};
+use counting::{Counting, Counts};
 use hearken_archive::{Archive, ArchiveOptions, Embedded, EmbeddedOptions, Memory, PageLimit};
 use hearken_tree::KeyRange;
 use rand::{RngExt, SeedableRng, seq::SliceRandom};
-use redb::{StorageBackend, backends::FileBackend};
-
-/// Bytes written and syncs.
-#[derive(Debug, Default)]
-struct Counts {
-    bytes: AtomicU64,
-    syncs: AtomicU64,
-}
-
-/// A file that counts.
-#[derive(Debug)]
-struct Counting {
-    file: FileBackend,
-    counts: Arc<Counts>,
-}
-
-impl StorageBackend for Counting {
-    fn len(&self) -> std::io::Result<u64> {
-        self.file.len()
-    }
-    fn read(&self, offset: u64, out: &mut [u8]) -> std::io::Result<()> {
-        self.file.read(offset, out)
-    }
-    fn set_len(&self, len: u64) -> std::io::Result<()> {
-        self.file.set_len(len)
-    }
-    fn sync_data(&self) -> std::io::Result<()> {
-        self.counts.syncs.fetch_add(1, Ordering::Relaxed);
-        self.file.sync_data()
-    }
-    fn write(&self, offset: u64, data: &[u8]) -> std::io::Result<()> {
-        self.counts.bytes.fetch_add(data.len() as u64, Ordering::Relaxed);
-        self.file.write(offset, data)
-    }
-}
-
-/// Loads messages that are made as they go, and says how much memory it takes.
-fn large(count: usize) {
-    let folder = tempfile::tempdir_in(".").unwrap();
-    let path = folder.path().join("archive.redb");
-    let options = EmbeddedOptions::new(&path, ArchiveOptions::new(vec![filter(&[])], Arc::new(common::TestFormat)));
-    let archive = Embedded::open(options.clone()).unwrap();
-    let (start, cpu_start) = (Instant::now(), cpu());
-    let mut made = Duration::ZERO;
-    for batch in 0..count / 10_000 {
-        let making = cpu();
-        let messages = messages(10_000, batch as u64 * 10_000);
-        made += cpu() - making;
-        load(&archive, &messages, 10_000);
-        if (batch + 1) % (count / 100_000).max(1) == 0 {
-            let cpu = (cpu() - cpu_start - made).as_secs_f64();
-            let done = (batch + 1) * 10_000;
-            println!(
-                "large: {done} messages, {:.1} s, cpu {cpu:.1} s, {:.0} messages/s of cpu, file {} MB, {}",
-                start.elapsed().as_secs_f64(),
-                done as f64 / cpu,
-                std::fs::metadata(&path).unwrap().len() / 1_000_000,
-                peak_memory(),
-            );
-        }
-    }
-    drop(archive);
-    let start = Instant::now();
-    let archive = Embedded::open(options).unwrap();
-    let root = archive.view(&filter(&[]).group()).unwrap().kept.root().unwrap();
-    println!("large: opened {} messages in {:.1?}, {}", root.count, start.elapsed(), peak_memory());
-
-    let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(7);
-    let mut late = |most: usize, range: std::ops::Range<u64>| -> Vec<Bytes> {
-        (0..most).map(|_| messages(1, rng.random_range(range.clone()) + (1 << 40)).remove(0)).collect()
-    };
-    let all = 0..count as u64;
-    let hour = all.end / 2..all.end / 2 + 36_000;
-    for (name, messages) in [("100 within an hour", late(100, hour)), ("10,000 anywhere", late(10_000, all))] {
-        let (start, cpu_start) = (Instant::now(), cpu());
-        load(&archive, &messages, messages.len());
-        let root = archive.view(&filter(&[]).group()).unwrap().kept.root().unwrap();
-        let took = cpu() - cpu_start;
-        println!(
-            "large: {name}: {:.1?} with a fresh root, cpu {took:.1?}, {} messages, {}",
-            start.elapsed(),
-            root.count,
-            peak_memory()
-        );
-    }
-}
-
-/// The most memory the process ever took. Linux only.
-fn peak_memory() -> String {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let peak = status.lines().find(|line| line.starts_with("VmHWM")).unwrap_or("VmHWM: unknown");
-    peak.split_whitespace().collect::<Vec<_>>().join(" ")
-}
 
 struct Run {
     name: &'static str,
@@ -129,9 +33,6 @@ struct Run {
 fn main() {
     let count: usize = std::env::args().skip(1).find_map(|arg| arg.parse().ok()).unwrap_or(198_449);
     let only = std::env::var("ONLY").ok();
-    if only.as_deref() == Some("large") {
-        return large(count);
-    }
     let sorted = messages(count, 0);
     let mut shuffled = sorted.clone();
     shuffled.shuffle(&mut rand_chacha::ChaCha8Rng::seed_from_u64(2));
@@ -212,11 +113,7 @@ fn embedded(name: &'static str, messages: &[Bytes], batch: usize) -> Run {
     let options = EmbeddedOptions::new(&path, ArchiveOptions::new(vec![filter(&[])], Arc::new(common::TestFormat)));
     let counting = {
         let (path, counts) = (path.clone(), counts.clone());
-        move || {
-            let file = File::options().read(true).write(true).create(true).truncate(false).open(&path)?;
-            let file = FileBackend::new(file).map_err(std::io::Error::other)?;
-            Ok(Counting { file, counts: counts.clone() })
-        }
+        move || Counting::open(&path, &counts)
     };
     let archive = Embedded::open_with_backend(counting, options.clone()).unwrap();
     counts.bytes.store(0, Ordering::Relaxed);

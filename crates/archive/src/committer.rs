@@ -27,21 +27,23 @@ pub struct CommitterOptions {
     pub commit_messages: usize,
     /// Bytes of bodies in one commit, unless one batch alone has more.
     pub commit_bytes: usize,
-    /// How long a commit that is not full waits for more (as `commit_delay` of PostgreSQL). Longer: fewer pages are written for
-    /// the same messages while many arrive; a single message is acknowledged later.
+    /// How long a commit that is not full waits for the next batch (as `commit_delay` of PostgreSQL).
     pub linger: Duration,
+    /// How long it waits while batch follows batch. Longer: fewer commits for the same messages; they are acknowledged later.
+    pub linger_at_most: Duration,
 }
 
 impl Default for CommitterOptions {
     /// Commits of up to 10,000 messages or 16 MiB, and twice as much waiting: one commit's worth while another is written.
-    /// They linger about as long as a commit of some hundred messages takes.
+    /// They wait about as long for the next batch as a commit takes, and while batches come, a few times as long.
     fn default() -> CommitterOptions {
         CommitterOptions {
             queue_messages: 20_000,
             queue_bytes: 32 << 20,
             commit_messages: 10_000,
             commit_bytes: 16 << 20,
-            linger: Duration::from_millis(20),
+            linger: Duration::from_millis(10),
+            linger_at_most: Duration::from_millis(60),
         }
     }
 }
@@ -225,12 +227,19 @@ impl Shared {
         (!taken.is_empty()).then_some(taken)
     }
 
-    /// Waits until a commit is full, or no more may come, or it has waited long enough.
+    /// Waits until a commit is full, or no more may come, or none came for a while, or it has waited long enough.
     fn linger<'a>(&self, mut queue: MutexGuard<'a, Queue>) -> MutexGuard<'a, Queue> {
-        let until = Instant::now() + self.options.linger;
+        let start = Instant::now();
+        let mut until = start + self.options.linger;
+        let mut batches = queue.batches.len();
         loop {
             let full = queue.messages >= self.options.commit_messages || queue.bytes >= self.options.commit_bytes;
-            let left = until.saturating_duration_since(Instant::now());
+            let now = Instant::now();
+            if queue.batches.len() > batches {
+                batches = queue.batches.len();
+                until = (now + self.options.linger).min(start + self.options.linger_at_most);
+            }
+            let left = until.saturating_duration_since(now);
             if full || queue.stopped || left.is_zero() {
                 return queue;
             }

@@ -13,7 +13,7 @@ mod version;
 
 use std::{
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, atomic::Ordering},
 };
 
 use bytes::Bytes;
@@ -171,6 +171,11 @@ impl Embedded {
     /// How much is stored.
     pub fn stats(&self) -> ArchiveStats {
         self.published().stats
+    }
+
+    /// How many pages of the index were read from the file so far: those that were not in memory.
+    pub fn page_reads(&self) -> u64 {
+        self.context.page_reads.load(Ordering::Relaxed)
     }
 
     /// Runs one write transaction, one durable commit. Nothing of it is seen before, and nothing stays of it if it fails.

@@ -30,6 +30,8 @@ pub(super) struct WriteTables<'t> {
     new: Vec<NewMessage>,
     /// The gap between stored messages in which the last key that was looked up lies.
     gap: Option<Gap>,
+    /// How many keys were looked up since one lay in that gap.
+    looked_up: u32,
 }
 
 /// Where messages are found: the tables of keys and ids.
@@ -61,8 +63,10 @@ pub(super) struct Stored {
     pub(super) entered: bool,
 }
 
-/// From how many places on a gap is written through a cursor: it takes a leaf's worth at once, but costs more to place.
+/// From how many rows on a gap is written through a cursor.
 const RUN: usize = 4;
+/// Among keys that are no neighbours the gap is looked for only once in as many.
+const SCATTERED: u32 = 8;
 
 impl<'t> WriteTables<'t> {
     /// `recent`: what is stored, but not entered.
@@ -80,6 +84,7 @@ impl<'t> WriteTables<'t> {
             entered: false,
             new: Vec::new(),
             gap: None,
+            looked_up: 0,
         })
     }
 
@@ -113,48 +118,47 @@ impl<'t> Places<'t> {
 
     /// Enters places, which are in order and new.
     fn enter(&mut self, places: &[Place]) -> Result<(), redb::Error> {
-        let mut rest = places;
-        while let Some((first, _)) = rest.first() {
-            let next = self.keys.range::<&[u8; Key::LEN]>(first.as_bytes()..)?.next().transpose()?;
-            let next = next.map(|(next, _)| Key::from_bytes(*next.value()));
-            // At least one: a key that is there already, in a damaged file, is written again.
-            let run = next.map_or(rest.len(), |next| rest.partition_point(|place| place.0 < next)).max(1);
-            let (run, after) = rest.split_at(run);
-            self.enter_run(run)?;
-            rest = after;
-        }
+        let keys: Vec<_> = places.iter().map(|(key, sequence)| (*key.as_bytes(), *sequence)).collect();
+        insert_sorted(&mut self.keys, &keys)?;
         let id = |(key, sequence): &Place| (id_key(part(*sequence), &key.id()), key.timestamp());
         let mut ids: Vec<_> = places.iter().map(id).collect();
         ids.sort_unstable();
-        for (id, timestamp) in &ids {
-            self.ids.insert(id, timestamp)?;
-        }
-        Ok(())
-    }
-
-    /// Enters the keys that go into one gap.
-    fn enter_run(&mut self, run: &[Place]) -> Result<(), redb::Error> {
-        match run.first() {
-            Some((first, _)) if run.len() >= RUN => {
-                let mut cursor = self.keys.upper_bound_mut(Bound::Excluded(first.as_bytes()))?;
-                for (key, sequence) in run {
-                    cursor.insert_before(key.as_bytes(), sequence).map_err(unordered)?;
-                }
-                cursor.close()?;
-            }
-            _ => {
-                for (key, sequence) in run {
-                    self.keys.insert(key.as_bytes(), sequence)?;
-                }
-            }
-        }
-        Ok(())
+        insert_sorted(&mut self.ids, &ids)
     }
 
     fn remove_id(&mut self, key: &Key, sequence: u64) -> Result<(), redb::Error> {
         self.ids.remove(&id_key(part(sequence), &key.id()))?;
         Ok(())
     }
+}
+
+/// Inserts rows, which are in order.
+///
+/// Where many go into one gap, a cursor takes a leaf's worth at once; where they are scattered, neither that nor looking for the gap
+/// is worth it.
+fn insert_sorted<const N: usize>(
+    table: &mut Table<'_, &'static [u8; N], u64>,
+    rows: &[([u8; N], u64)],
+) -> Result<(), redb::Error> {
+    let mut rest = rows;
+    while let Some((first, _)) = rest.first() {
+        let next = table.range::<&[u8; N]>(first..)?.next().transpose()?.map(|(next, _)| *next.value());
+        let run = next.map_or(rest.len(), |next| rest.partition_point(|(key, _)| *key < next));
+        let (now, later) = rest.split_at(if run < RUN { rest.len().min(SCATTERED as usize) } else { run });
+        if run < RUN {
+            for (key, value) in now {
+                table.insert(key, value)?;
+            }
+        } else {
+            let mut cursor = table.upper_bound_mut(Bound::Excluded(first))?;
+            for (key, value) in now {
+                cursor.insert_before(key, value).map_err(unordered)?;
+            }
+            cursor.close()?;
+        }
+        rest = later;
+    }
+    Ok(())
 }
 
 /// Enters places, which are in order and new.
@@ -180,7 +184,13 @@ impl Tables for WriteTables<'_> {
             return Ok(true);
         }
         if self.gap.as_ref().is_some_and(|gap| gap.start <= *key && gap.end.is_none_or(|end| *key < end)) {
+            self.looked_up = 0;
             return Ok(false);
+        }
+        // Where keys lie scattered, each in a gap of its own, it is cheaper to look for the key alone.
+        self.looked_up = self.looked_up.wrapping_add(1);
+        if self.looked_up > SCATTERED && !self.looked_up.is_multiple_of(SCATTERED) {
+            return Ok(self.places.keys.get(key.as_bytes()).map_err(storage)?.is_some());
         }
         let next = self.places.keys.range::<&[u8; Key::LEN]>(key.as_bytes()..).map_err(storage)?.next();
         let next = next.transpose().map_err(storage)?.map(|(next, _)| Key::from_bytes(*next.value()));

@@ -1,7 +1,10 @@
 //! One committed version of the file, as messages and index pages are read from it.
 use std::{
     collections::BTreeSet,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use hearken_tree::{GroupId, Id, Key, KeyRange, PageId, PageStore, PageWrite, Tree};
@@ -38,6 +41,8 @@ pub(super) struct Version {
 pub(super) struct Context {
     pub(super) predicate: Predicate,
     pub(super) topics: Topics,
+    /// Index pages that were read so far.
+    pub(super) page_reads: AtomicU64,
     /// Pages that were rebuilt on reading and are still to be written.
     healed: Mutex<BTreeSet<(GroupId, Which, PageId)>>,
 }
@@ -52,7 +57,7 @@ pub(super) struct Pages {
 
 impl Context {
     pub(super) fn new(predicate: Predicate, topics: Topics) -> Context {
-        Context { predicate, topics, healed: Mutex::new(BTreeSet::new()) }
+        Context { predicate, topics, page_reads: AtomicU64::new(0), healed: Mutex::new(BTreeSet::new()) }
     }
 
     /// Takes the list of pages to be written anew.
@@ -225,6 +230,7 @@ impl Pages {
 
 impl PageStore for Pages {
     fn read(&self, id: &PageId) -> Result<Option<Vec<u8>>, Failure> {
+        self.version.context.page_reads.fetch_add(1, Ordering::Relaxed);
         let found = guarded(|| Ok(self.stored(id)))??;
         if found.is_some() {
             return Ok(found);
