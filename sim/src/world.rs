@@ -56,7 +56,7 @@ pub struct World {
 
 enum Incoming {
     Wake,
-    Local(Event<Peer>),
+    Local(Box<Event<Peer>>),
     Gossip(Peer, Bytes),
     Frame(Peer, Bytes),
 }
@@ -89,8 +89,8 @@ impl World {
 
     /// Connects two nodes.
     pub fn connect(&mut self, a: Peer, b: Peer) {
-        self.push(self.now, a, Incoming::Local(Event::Connected(b)));
-        self.push(self.now, b, Incoming::Local(Event::Connected(a)));
+        self.push(self.now, a, Incoming::Local(Box::new(Event::Connected(b))));
+        self.push(self.now, b, Incoming::Local(Box::new(Event::Connected(a))));
     }
 
     /// The node `peer`.
@@ -138,7 +138,7 @@ impl World {
                 node.deadline = None;
                 Event::Wake
             }
-            Incoming::Local(event) => event,
+            Incoming::Local(event) => *event,
             Incoming::Gossip(from, bytes) => {
                 node.heard += 1;
                 let ihave = node.cpu.run(|| Ihave::decode(&bytes))?;
@@ -182,7 +182,7 @@ impl World {
                 let node = &mut self.nodes[peer as usize];
                 let view = View { kept: node.set.snapshot(), held: node.set.snapshot() };
                 let result = node.cpu.run(|| job.run(&view));
-                self.push(self.now, peer, Incoming::Local(Event::Indexed { ticket, result }));
+                self.push(self.now, peer, Incoming::Local(Box::new(Event::Indexed { ticket, result })));
             }
             Action::Admit { ticket, asked, messages, .. } => self.admit(peer, ticket, &asked, &messages)?,
             Action::Serve { to, request, selection, .. } => self.serve(peer, to, request, selection)?,
@@ -241,7 +241,7 @@ impl World {
                 _ => outcome.unasked += 1,
             }
         }
-        self.push(self.now, peer, Incoming::Local(Event::Admitted { ticket, outcome }));
+        self.push(self.now, peer, Incoming::Local(Box::new(Event::Admitted { ticket, outcome })));
         Ok(())
     }
 
@@ -270,7 +270,7 @@ impl World {
         }
         self.send(peer, to, &Frame::Done { request })?;
         let outcome = ServeOutcome::Complete { messages, bytes: messages * Key::LEN as u64 };
-        self.push(self.now, peer, Incoming::Local(Event::Served { to, request, outcome }));
+        self.push(self.now, peer, Incoming::Local(Box::new(Event::Served { to, request, outcome })));
         Ok(())
     }
 }

@@ -37,7 +37,7 @@ struct Case {
 
 impl Case {
     fn is_lacked(self, index: u64) -> bool {
-        if self.newest { index >= self.held - self.moved } else { index % (self.held / self.moved) == 0 }
+        if self.newest { index >= self.held - self.moved } else { index.is_multiple_of(self.held / self.moved) }
     }
 
     /// Over the fifty minutes that ended a minute ago; what is in it cannot be compressed.
