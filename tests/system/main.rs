@@ -9,6 +9,7 @@
 //! | module | shows |
 //! | --- | --- |
 //! | `harness` | starting, watching and ending processes; making and comparing messages |
+//! | `api` | the HTTP interface: nwaku's routes and our own, and what it refuses |
 //! | `demo` | `hearken demo` makes five nodes equal |
 //! | `kills` | a node killed in the middle of its repair loses nothing and finishes |
 //! | `chain` | a message known at one end of ten nodes in a row reaches the other |
@@ -16,9 +17,11 @@
 //! | `bad_config` | settings that cannot work are refused, with a reason |
 //! | `bad_files` | so are archives and traces that are not, and nothing is lost |
 //! | `bad_peers` | a neighbour that sends garbage, too much, or nothing does no harm |
+//! | `page` | the status page in a headless Chromium |
 //! | `signals` | SIGTERM and Ctrl-C stop a node cleanly |
 #![allow(clippy::unwrap_used, unreachable_pub)]
 
+mod api;
 mod bad_config;
 mod bad_files;
 mod bad_peers;
@@ -26,5 +29,6 @@ mod chain;
 mod demo;
 mod harness;
 mod kills;
+mod page;
 mod signals;
 mod validator;

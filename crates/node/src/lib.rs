@@ -25,13 +25,15 @@
 //! | `config` | settings: defaults, file, environment, flags |
 //! | `folder`, `identity` | the data folder: archive and key |
 //! | `network` | the swarm, and staying connected to configured peers |
-//! | `node` | the event loop, live messages, the log of repairs |
+//! | `node` | the event loop, live messages, health, what happened lately |
+//! | `api`, `page`, `metrics` | the HTTP interface, the status page, what Prometheus reads |
 //! | `import`, `export` | messages as lines of JSON ([`ndjson`]), into and out of an archive |
 //! | `trace` | messages of the past, read or made up |
 //! | `demo` | the demonstration |
 //! | `clock`, `faults` | the node's time; faults on purpose |
 #![forbid(unsafe_code)]
 
+pub mod api;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -41,8 +43,10 @@ pub mod faults;
 pub mod folder;
 pub mod identity;
 pub mod import;
+pub mod metrics;
 mod network;
 pub mod node;
+mod page;
 pub mod trace;
 
 pub use hearken_waku::ndjson;

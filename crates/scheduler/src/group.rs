@@ -61,6 +61,8 @@ pub(crate) struct Group<P> {
     pub(crate) allowed: Option<BTreeSet<P>>,
     /// What else may be missing after a repair.
     pub(crate) tail: Tail<P>,
+    /// Probes sent since start, by their trigger's name: how many, and when the last one.
+    pub(crate) probes: BTreeMap<&'static str, (u64, Duration)>,
 }
 
 /// A peer that holds more than this node, by what its probe said.
@@ -129,6 +131,7 @@ impl<P: Clone + Ord> Group<P> {
             repaired: 0,
             allowed: None,
             tail: Tail::new(),
+            probes: BTreeMap::new(),
         };
         group.schedule_probe(ctx);
         group

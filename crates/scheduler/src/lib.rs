@@ -69,4 +69,4 @@ pub use engine::Engine;
 pub use event::{Admitted, Event, GossipId, Now, ServeOutcome, Ticket};
 pub use exchange::Trigger;
 pub use job::{Compared, Difference, IndexFailed, Job, JobResult, View};
-pub use status::{GroupStatus, PeerStatus};
+pub use status::{GroupStatus, PeerGroupStatus, PeerStatus};

@@ -110,10 +110,12 @@ impl<P: Clone + Ord + Debug> Engine<P> {
         if !self.peers.connected(peer) {
             return self.probe_failed(id, probe);
         }
-        if task.is_none()
-            && let Some(group) = self.groups.get_mut(&id)
-        {
-            group.count = Some(root.count);
+        if let Some(group) = self.groups.get_mut(&id) {
+            if task.is_none() {
+                group.count = Some(root.count);
+            }
+            let (sent, at) = group.probes.entry(trigger.name()).or_default();
+            (*sent, *at) = (*sent + 1, self.ctx.now.monotonic);
         }
         metrics::probe(trigger);
         let ranges = vec![RangeWant { range, ask: Ask::Check(root) }];

@@ -1,10 +1,13 @@
 //! The engine's state, for people.
 use std::{fmt::Debug, time::Duration};
 
-use hearken_tree::GroupId;
+use hearken_tree::{GroupId, KeyRange};
 use hearken_wire::Window;
 
-use crate::{Engine, window};
+use crate::{Engine, peers::Standing, pursuit::Source, window};
+
+/// Ranges that are told of one group, or of one peer in it, at most.
+const RANGES: usize = 256;
 
 /// How things stand with a group.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,10 +24,14 @@ pub struct GroupStatus {
     pub staleness: Option<Duration>,
     /// Ranges being pursued.
     pub differences: usize,
+    /// The first of these ranges, in no order.
+    pub differing: Vec<KeyRange>,
     /// Messages that may be missing in them, by what others said.
     pub missing: u64,
     /// Messages repaired since start.
     pub repaired: u64,
+    /// What probes were sent for since start: the trigger's name, how many, and how long ago the last one.
+    pub probes: Vec<(&'static str, u64, Duration)>,
     /// The current interval between announcements.
     pub interval: Duration,
 }
@@ -44,8 +51,21 @@ pub struct PeerStatus<P> {
     pub asking: usize,
     /// Requests of it being served.
     pub serving: usize,
-    /// What it said to hold of each group.
-    pub groups: Vec<(GroupId, Option<Window>)>,
+    /// The groups of which it said something.
+    pub groups: Vec<PeerGroupStatus>,
+}
+
+/// How things stand with a peer in a group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerGroupStatus {
+    /// Which group.
+    pub id: GroupId,
+    /// What it said to hold.
+    pub holds: Option<Window>,
+    /// Where it was last found equal, and how long ago; `None` once something was repaired here since, which it may lack.
+    pub equal: Option<(KeyRange, Duration)>,
+    /// Ranges of which it said that they differ, and that are being pursued; the first of them.
+    pub differs: Vec<KeyRange>,
 }
 
 impl<P: Clone + Ord + Debug> Engine<P> {
@@ -61,8 +81,14 @@ impl<P: Clone + Ord + Debug> Engine<P> {
                 equal_ago: group.equal.map(|(at, _)| now.monotonic.saturating_sub(at)),
                 staleness: group.equal.map(|(_, horizon)| since(horizon)),
                 differences: group.pursuit.len(),
+                differing: group.pursuit.tasks().take(RANGES).map(|task| task.range).collect(),
                 missing: group.pursuit.tasks().map(|task| task.claim()).fold(0, u64::saturating_add),
                 repaired: group.repaired,
+                probes: group
+                    .probes
+                    .iter()
+                    .map(|(name, (n, at))| (*name, *n, now.monotonic.saturating_sub(*at)))
+                    .collect(),
                 interval: group.trickle.interval(),
             }
         })
@@ -79,7 +105,21 @@ impl<P: Clone + Ord + Debug> Engine<P> {
             muted_for: peer.penalty.muted_until(now).map(|until| until.saturating_sub(now)),
             asking: self.exchanges.values().filter(|exchange| exchange.peer == *name).count(),
             serving: self.serving.keys().filter(|(to, _)| to == name).count(),
-            groups: peer.groups.iter().map(|(id, standing)| (*id, standing.holds)).collect(),
+            groups: peer.groups.iter().map(|(id, standing)| self.peer_group_status(name, *id, standing)).collect(),
         })
+    }
+
+    fn peer_group_status(&self, peer: &P, id: GroupId, standing: &Standing) -> PeerGroupStatus {
+        let now = self.ctx.now.monotonic;
+        let group = self.groups.get(&id);
+        let equal = standing.equal.filter(|equal| group.is_some_and(|group| group.repairs == equal.repairs));
+        let tasks = group.into_iter().flat_map(|group| group.pursuit.tasks());
+        let told = tasks.filter(|task| matches!(&task.source, Source::Peer(source) if source == peer));
+        PeerGroupStatus {
+            id,
+            holds: standing.holds,
+            equal: equal.map(|equal| (equal.range, now.saturating_sub(equal.at))),
+            differs: told.take(RANGES).map(|task| task.range).collect(),
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! What every whole-system test uses: processes, nodes, and messages to compare.
 
+mod browser;
+mod http;
 mod lines;
 mod messages;
 mod node;
@@ -8,6 +10,8 @@ mod program;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+pub use browser::Browser;
+pub use http::Http;
 pub use lines::Lines;
 pub use messages::{Messages, Trace, export, import};
 pub use node::{Node, repaired_in};

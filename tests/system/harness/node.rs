@@ -3,16 +3,17 @@ use std::process::{Child, Command};
 use std::time::Duration;
 
 use super::program::command;
-use super::{Finished, Lines, PATIENCE};
+use super::{Finished, Http, Lines, PATIENCE};
 
 /// Settings under which a repair takes seconds instead of minutes. Nothing else differs from a node in the field.
-const QUICK: [&str; 7] = [
+const QUICK: [&str; 8] = [
     "--sync-settle-delay=1s",
     "--sync-horizon-grid=1s",
     "--sync-interval-min=500ms",
     "--sync-interval-max=4s",
     "--sync-network-size=10",
     "--listen=/ip4/127.0.0.1/tcp/0",
+    "--api-listen=127.0.0.1:0",
     "--log=info,hearken=debug,hearken_node=debug",
 ];
 
@@ -56,6 +57,13 @@ impl Node {
     /// Where it listens, with its peer id: for `--peer` of another.
     pub fn address(&self) -> &str {
         &self.address
+    }
+
+    /// Its HTTP interface.
+    #[track_caller]
+    pub fn http(&self) -> Http {
+        let base = |line: &str| Some(line.split_once("interface at ")?.1.trim().to_owned());
+        Http::new(&self.expect("the address of its HTTP interface", base))
     }
 
     /// Its process id.

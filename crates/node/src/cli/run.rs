@@ -4,10 +4,12 @@ use std::sync::Arc;
 use hearken_archive::Validator;
 
 use super::{Failure, Signals, load, runtime};
+use crate::api::{Api, Listening};
 use crate::clock::Clock;
 use crate::config::{Config, Source};
 use crate::faults::{Faults, RefuseSome};
 use crate::folder::{DataFolder, counts};
+use crate::metrics;
 use crate::node::{Node, NodeOptions};
 
 /// `hearken run`
@@ -44,6 +46,8 @@ pub(super) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     let options = NodeOptions {
         clock: testing.test_clock.map_or(Clock::SYSTEM, Clock::showing),
         faults: Faults { drop_live: testing.test_drop_live, seed: testing.test_seed },
+        // First of all: what is counted before is lost.
+        metrics: Some(metrics::install()),
     };
     runtime()?.block_on(serve(config, validator, options))
 }
@@ -55,11 +59,22 @@ async fn serve(
 ) -> Result<ExitCode, Failure> {
     let mut signals = Signals::new()?;
     let folder = DataFolder::open(&config, validator)?;
+    let listening = Listening::bind(&config)?;
     let node = Node::start(folder, &config, options).await?;
-    announce(&config, &node)?;
+    let api = match listening {
+        Some(listening) => Some(Api::start(listening, node.handle(), metrics::install(), &config)?),
+        None => None,
+    };
+    announce(&config, &node, api.as_ref())?;
     tracing::info!("{}: stopping", signals.next().await);
+    let stop = async {
+        if let Some(api) = api {
+            api.stop().await;
+        }
+        node.stop().await;
+    };
     tokio::select! {
-        () = node.stop() => {
+        () = stop => {
             tracing::info!("stopped");
             Ok(ExitCode::SUCCESS)
         }
@@ -67,10 +82,13 @@ async fn serve(
     }
 }
 
-fn announce(config: &Config, node: &Node) -> Result<(), Failure> {
+fn announce(config: &Config, node: &Node, api: Option<&Api>) -> Result<(), Failure> {
     tracing::info!("hearken {} as {}", env!("CARGO_PKG_VERSION"), node.peer_id());
     for address in node.listening() {
         tracing::info!("listening on {address}/p2p/{}", node.peer_id());
+    }
+    if let Some(api) = api {
+        tracing::info!("status page and HTTP interface at http://{}/", api.address());
     }
     tracing::info!("data folder {}", config.data_dir.display());
     for (topic, messages) in counts(&**node.archive())? {

@@ -119,6 +119,12 @@ impl Config {
             let found = self.messages.max_size.format();
             return Some(("messages.max_size", format!("is {found}: expected between 1B and 4MiB")));
         }
+        if self.api.rate == 0 {
+            return Some((
+                "api.rate",
+                "is 0: expected at least 1; to have no interface, set api.listen to \"off\"".to_owned(),
+            ));
+        }
         if self.max_connections == 0 {
             return Some(("max_connections", "is 0: expected at least 1".to_owned()));
         }

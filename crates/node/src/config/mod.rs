@@ -6,7 +6,7 @@ mod source;
 pub(crate) mod text;
 
 use std::collections::BTreeSet;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub use load::ConfigError;
 pub use print::{DEFAULTS, print};
 pub use source::Source;
-pub use text::{Bound, ByteSize};
+pub use text::{Bound, ByteSize, Listen};
 
 /// All settings of a node. `hearken config` prints them with what they mean and where their defaults come from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -42,6 +42,8 @@ pub struct Config {
     pub messages: MessagesConfig,
     /// Keeping them.
     pub archive: ArchiveConfig,
+    /// The HTTP interface.
+    pub api: ApiConfig,
     /// Anti-entropy.
     pub sync: hearken_scheduler::Config,
     /// What anti-entropy may use of the machine.
@@ -89,6 +91,32 @@ pub struct ArchiveConfig {
     pub cache: ByteSize,
 }
 
+/// The HTTP interface: REST, metrics and the status page.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ApiConfig {
+    /// Where it listens.
+    #[serde(with = "text::one")]
+    pub listen: Listen,
+    /// Whether other machines may change things: delete messages, connect peers, change settings.
+    pub admin: bool,
+    /// Requests a second from one address, with a burst of ten seconds' worth.
+    pub rate: u32,
+    /// Relayed messages of each topic that wait to be fetched.
+    pub relay_cache: usize,
+}
+
+impl Default for ApiConfig {
+    fn default() -> ApiConfig {
+        ApiConfig {
+            listen: Listen::At(SocketAddr::from((Ipv4Addr::LOCALHOST, 8645))),
+            admin: false,
+            rate: 100,
+            relay_cache: 50,
+        }
+    }
+}
+
 impl Default for Config {
     fn default() -> Config {
         Config {
@@ -100,6 +128,7 @@ impl Default for Config {
             max_connections: 200,
             messages: MessagesConfig::default(),
             archive: ArchiveConfig::default(),
+            api: ApiConfig::default(),
             sync: hearken_scheduler::Config::default(),
             resources: hearken::Limits::default(),
         }

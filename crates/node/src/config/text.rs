@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use libp2p::Multiaddr;
@@ -185,6 +186,33 @@ impl Text for Multiaddr {
 
     fn format(&self) -> String {
         self.to_string()
+    }
+}
+
+/// Where something listens, or that it does not: written as an address and port, or as `off`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listen {
+    /// Nowhere.
+    Off,
+    /// Here; port 0 is any free one.
+    At(SocketAddr),
+}
+
+impl Text for Listen {
+    const EXPECTED: &'static str = r#"an address and port such as "127.0.0.1:8645" or "[::1]:8645", or "off""#;
+
+    fn parse(text: &str) -> Option<Listen> {
+        match text {
+            "off" => Some(Listen::Off),
+            _ => text.parse().ok().map(Listen::At),
+        }
+    }
+
+    fn format(&self) -> String {
+        match self {
+            Listen::Off => "off".to_owned(),
+            Listen::At(address) => address.to_string(),
+        }
     }
 }
 

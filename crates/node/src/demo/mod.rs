@@ -165,7 +165,7 @@ async fn go_online(
         let config = crate::config::Config { peers: peers.collect(), ..config.clone() };
         let faults =
             Faults { drop_live: settings.loss, seed: settings.seed.wrapping_mul(1_000).wrapping_add(place as u64) };
-        nodes.push(Node::start(folder, &config, NodeOptions { clock, faults }).await?);
+        nodes.push(Node::start(folder, &config, NodeOptions { clock, faults, metrics: None }).await?);
     }
     Ok(nodes)
 }

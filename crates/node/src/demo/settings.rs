@@ -4,7 +4,7 @@ use std::time::Duration;
 use libp2p::Multiaddr;
 use libp2p::multiaddr::Protocol;
 
-use crate::config::{Bound, Config, GroupConfig};
+use crate::config::{Bound, Config, GroupConfig, Listen};
 use crate::trace::Trace;
 
 /// How far the window reaches beyond the trace: the live part, and some slack.
@@ -19,6 +19,7 @@ pub(super) fn config(trace: &Trace, nodes: usize) -> Config {
         listen: vec![Multiaddr::from(Ipv4Addr::LOCALHOST).with(Protocol::Tcp(0))],
         ..Config::default()
     };
+    config.api.listen = Listen::Off;
     config.archive.retention = Bound::Unlimited;
     config.sync.window = Duration::from_secs((newest - oldest) / 1_000_000_000) + MARGIN;
     config.sync.settle_delay = Duration::from_secs(2);

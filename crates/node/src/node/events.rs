@@ -1,6 +1,6 @@
 //! The node's event loop: it owns the swarm.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,22 +9,32 @@ use hearken::{AntiEntropy, Commands, Notice};
 use hearken_archive::Archive;
 use hearken_tree::GroupId;
 use libp2p::gossipsub::{self, IdentTopic};
-use libp2p::swarm::SwarmEvent;
-use libp2p::{Multiaddr, Swarm, identify};
+use libp2p::swarm::dial_opts::DialOpts;
+use libp2p::swarm::{ConnectionId, SwarmEvent};
+use libp2p::{Multiaddr, PeerId, Swarm, identify};
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tokio::sync::broadcast::error::TryRecvError;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
 
+use super::activity::Activity;
+use super::health::Watched;
 use super::live::Live;
+use super::neighbours::Neighbours;
 use super::repairs::Repairs;
 use super::{Request, StartError};
 use crate::clock::Clock;
+use crate::metrics::Metrics;
 use crate::network::{Behaviour, BehaviourEvent, Dialer, resolve};
 
 /// How often messages that have become too old are dropped.
 const RETAIN_EVERY: Duration = Duration::from_secs(60);
 /// How often repairs are reported.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
+/// How often an archive that could not be written is tried again.
+const RECHECK_EVERY: Duration = Duration::from_secs(1);
+/// Peers that the node's user may have it dial at a time.
+const DIALS: usize = 32;
 
 pub(super) struct EventLoop {
     pub(super) swarm: Swarm<Behaviour>,
@@ -33,6 +43,12 @@ pub(super) struct EventLoop {
     pub(super) live: Live,
     pub(super) dialer: Dialer,
     pub(super) archive: Arc<dyn Archive>,
+    pub(super) watched: Arc<Watched>,
+    pub(super) activity: Arc<Activity>,
+    pub(super) neighbours: Arc<Neighbours>,
+    /// What the node's user had it dial, and who waits to hear of it.
+    pub(super) dials: HashMap<ConnectionId, oneshot::Sender<Result<PeerId, String>>>,
+    pub(super) metrics: Option<&'static Metrics>,
     pub(super) clock: Clock,
     pub(super) requests: mpsc::Receiver<Request>,
     pub(super) stored: mpsc::Receiver<GroupId>,
@@ -63,11 +79,10 @@ impl EventLoop {
     /// Runs until told to stop.
     pub(super) async fn run(mut self) {
         let topics = self.archive.groups().into_iter().map(|filter| (filter.group(), filter.pubsub_topic)).collect();
-        let mut repairs = Repairs::new(topics);
+        let mut repairs = Repairs::new(topics, self.activity.clone(), self.clock);
         let mut notices = self.sync.notices();
         let mut stop = self.stop.clone();
-        let (mut retain, mut report) = (interval(RETAIN_EVERY), interval(REPORT_EVERY));
-        retain.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut retain, mut report, mut recheck) = (every(RETAIN_EVERY), every(REPORT_EVERY), every(RECHECK_EVERY));
         let (resolved, mut to_dial) = mpsc::channel(16);
         loop {
             let due = self.dialer.deadline();
@@ -88,17 +103,39 @@ impl EventLoop {
                 }
                 Some((place, address)) = to_dial.recv() => self.dial(place, address),
                 _ = retain.tick() => self.retain(),
+                _ = recheck.tick(), if self.watched.trouble().is_some() => self.recheck(),
             }
         }
-        repairs.report();
+        // What was delivered is stored before the task has ended: only then is the log's sum of repairs complete.
+        let sync = self.sync.clone();
+        let stopping = sync.stop();
+        tokio::pin!(stopping);
+        loop {
+            tokio::select! {
+                () = &mut stopping => break,
+                notice = notices.recv() => take(&mut repairs, notice),
+            }
+        }
+        loop {
+            match notices.try_recv() {
+                Ok(notice) => repairs.take(notice),
+                Err(TryRecvError::Lagged(missed)) => tracing::debug!(missed, "notices were missed"),
+                Err(TryRecvError::Empty | TryRecvError::Closed) => break,
+            }
+        }
+        repairs.finish(&sync.status());
     }
 
     fn on_event(&mut self, event: SwarmEvent<BehaviourEvent>) {
         self.sync.on_swarm_event(&event);
+        if let Some(metrics) = self.metrics {
+            record(metrics, &event);
+        }
         match event {
             SwarmEvent::Behaviour(BehaviourEvent::Gossipsub(event)) => self.on_gossip(event),
             SwarmEvent::Behaviour(BehaviourEvent::Identify(identify::Event::Received { peer_id, info, .. })) => {
                 self.sync.on_protocols(peer_id, &info.protocols);
+                self.neighbours.identified(&peer_id, &info);
                 tracing::debug!(peer = %peer_id, agent = info.agent_version, "identified");
             }
             SwarmEvent::ConnectionEstablished { peer_id, connection_id, endpoint, num_established, .. } => {
@@ -106,13 +143,21 @@ impl EventLoop {
                     tracing::info!("connected to {peer_id} at {}", endpoint.get_remote_address());
                 }
                 self.dialer.connected(connection_id, peer_id);
+                self.neighbours.connected(peer_id, &endpoint);
+                if let Some(asker) = self.dials.remove(&connection_id) {
+                    let _ = asker.send(Ok(peer_id));
+                }
             }
             SwarmEvent::ConnectionClosed { peer_id, num_established: 0, cause, .. } => {
                 let cause = cause.map_or_else(|| "closed".to_owned(), |cause| cause.to_string());
                 tracing::info!("disconnected from {peer_id}: {cause}");
                 self.dialer.disconnected(peer_id, Instant::now());
+                self.neighbours.disconnected(&peer_id);
             }
             SwarmEvent::OutgoingConnectionError { connection_id, error, .. } => {
+                if let Some(asker) = self.dials.remove(&connection_id) {
+                    let _ = asker.send(Err(error.to_string()));
+                }
                 if let Some((address, pause)) = self.dialer.failed(connection_id, Instant::now()) {
                     tracing::info!("{address} cannot be reached, again in {pause:?}: {error}");
                 }
@@ -136,12 +181,31 @@ impl EventLoop {
     }
 
     fn on_request(&mut self, request: Request) {
-        let Request::Publish { pubsub_topic, body, answer } = request;
-        if self.live.publish(&pubsub_topic, body.clone(), answer) {
-            let gossipsub = &mut self.swarm.behaviour_mut().gossipsub;
-            if let Err(error) = gossipsub.publish(IdentTopic::new(pubsub_topic), body) {
-                tracing::debug!(%error, "a message was stored but not relayed; anti-entropy spreads it");
+        match request {
+            Request::Publish { pubsub_topic, body, answer } => {
+                if self.live.publish(&pubsub_topic, body.clone(), answer) {
+                    let gossipsub = &mut self.swarm.behaviour_mut().gossipsub;
+                    if let Err(error) = gossipsub.publish(IdentTopic::new(pubsub_topic), body) {
+                        tracing::debug!(%error, "a message was stored but not relayed; anti-entropy spreads it");
+                    }
+                }
             }
+            Request::Dial { address, answer } => self.dial_for(address, answer),
+        }
+    }
+
+    /// The node's user wants a connection.
+    fn dial_for(&mut self, address: Multiaddr, answer: oneshot::Sender<Result<PeerId, String>>) {
+        self.dials.retain(|_, asker| !asker.is_closed());
+        if self.dials.len() >= DIALS {
+            let _ = answer.send(Err(format!("{DIALS} dials are under way already: try again later")));
+            return;
+        }
+        let dial = DialOpts::from(address);
+        let id = dial.connection_id();
+        match self.swarm.dial(dial) {
+            Ok(()) => drop(self.dials.insert(id, answer)),
+            Err(error) => drop(answer.send(Err(error.to_string()))),
         }
     }
 
@@ -165,6 +229,12 @@ impl EventLoop {
         }
     }
 
+    /// Something could not be stored: tries it again, so that the node goes on by itself.
+    fn recheck(&self) {
+        let (watched, now) = (self.watched.clone(), self.clock.now());
+        tokio::task::spawn_blocking(move || watched.recheck(now));
+    }
+
     fn retain(&self) {
         let (archive, now) = (self.archive.clone(), self.clock.now());
         tokio::task::spawn_blocking(move || match archive.retain(now) {
@@ -173,6 +243,23 @@ impl EventLoop {
             Err(error) => tracing::error!(%error, "old messages could not be dropped"),
         });
     }
+}
+
+/// Counts what libp2p tells.
+fn record(metrics: &Metrics, event: &SwarmEvent<BehaviourEvent>) {
+    metrics.record_swarm(event);
+    match event {
+        SwarmEvent::Behaviour(BehaviourEvent::Gossipsub(event)) => metrics.record_gossipsub(event),
+        SwarmEvent::Behaviour(BehaviourEvent::Identify(event)) => metrics.record_identify(event),
+        SwarmEvent::Behaviour(BehaviourEvent::Ping(event)) => metrics.record_ping(event),
+        _ => {}
+    }
+}
+
+fn every(period: Duration) -> Interval {
+    let mut ticks = interval(period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
 }
 
 fn take(repairs: &mut Repairs, notice: Result<Notice, RecvError>) {

@@ -5,12 +5,14 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use bytes::Bytes;
-use hearken_archive::{Admission, Candidate, Committer, Filter, Header, MessageFormat, Origin, Validator};
+use hearken_archive::{Admission, AdmitError, Candidate, Committer, Filter, Header, MessageFormat, Origin, Validator};
 use hearken_tree::GroupId;
 use hearken_waku::WakuFormat;
 use libp2p::gossipsub::MessageAcceptance;
 use tokio::sync::{mpsc, oneshot};
 
+use super::PublishError;
+use super::activity::Activity;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::faults::Faults;
@@ -28,6 +30,7 @@ pub(super) struct Live {
     /// Groups of which a message was stored. A full channel loses some, which only delays a probe.
     stored: mpsc::Sender<GroupId>,
     counters: Arc<LiveCounters>,
+    activity: Arc<Activity>,
 }
 
 /// What was relayed since the node started.
@@ -75,7 +78,7 @@ impl Live {
         (clock, faults): (Clock, Faults),
         validator: Option<Arc<dyn Validator>>,
         committer: Arc<Committer>,
-        stored: mpsc::Sender<GroupId>,
+        (stored, activity): (mpsc::Sender<GroupId>, Arc<Activity>),
     ) -> Live {
         Live {
             clock,
@@ -88,6 +91,7 @@ impl Live {
             committer,
             stored,
             counters: Arc::default(),
+            activity,
         }
     }
 
@@ -110,7 +114,9 @@ impl Live {
         if self.faults.drops(&header.id) {
             self.counters.lost.fetch_add(1, Relaxed);
         } else {
-            self.store(pubsub_topic, Bytes::copy_from_slice(data), &header, None);
+            let body = Bytes::copy_from_slice(data);
+            self.activity.relayed(self.clock.now(), pubsub_topic, &header.content_topic, &body);
+            self.store(pubsub_topic, body, &header, None);
         }
         MessageAcceptance::Accept
     }
@@ -120,16 +126,17 @@ impl Live {
         &self,
         pubsub_topic: &str,
         body: Bytes,
-        answer: oneshot::Sender<Result<Admission, String>>,
+        answer: oneshot::Sender<Result<Admission, PublishError>>,
     ) -> bool {
         match self.judge(pubsub_topic, &body) {
             Ok(header) => {
+                self.activity.relayed(self.clock.now(), pubsub_topic, &header.content_topic, &body);
                 self.store(pubsub_topic, body, &header, Some(answer));
                 true
             }
             Err(refused) => {
                 // Whoever asked may have gone.
-                let _ = answer.send(Err(refused.reason));
+                let _ = answer.send(Err(PublishError::Refused(refused.reason)));
                 false
             }
         }
@@ -161,7 +168,7 @@ impl Live {
         pubsub_topic: &str,
         body: Bytes,
         header: &Header,
-        answer: Option<oneshot::Sender<Result<Admission, String>>>,
+        answer: Option<oneshot::Sender<Result<Admission, PublishError>>>,
     ) {
         let admits = |filter: &Filter| filter.admits(pubsub_topic, &header.content_topic);
         let groups: Vec<GroupId> =
@@ -180,16 +187,20 @@ impl Live {
                 Ok(_) => {}
                 Err(error) => {
                     counters.lost.fetch_add(1, Relaxed);
-                    tracing::error!(%error, "a live message was not stored; anti-entropy will bring it");
+                    tracing::debug!(%error, "a live message was not stored; anti-entropy will bring it");
                 }
             }
-            if let (Some(answer), Ok(Some(admission))) = (answer, admission) {
-                let _ = answer.send(Ok(admission));
+            let admission = admission.map_err(PublishError::NotStored).transpose();
+            if let (Some(answer), Some(admission)) = (answer, admission) {
+                let _ = answer.send(admission);
             }
         });
         if let Err(rejected) = self.committer.try_submit(vec![candidate], done) {
-            self.counters.lost.fetch_add(1, Relaxed);
-            tracing::warn!(reason = %rejected.reason, "a live message was not stored; anti-entropy will bring it");
+            let reason = rejected.reason;
+            tracing::warn!(%reason, "a live message was not stored; anti-entropy will bring it");
+            // Its callback says so to whoever waits.
+            let (done, error) = (rejected.done, AdmitError::Storage(Box::new(reason)));
+            done(Err(Arc::new(error)));
         }
     }
 }

@@ -1,64 +1,148 @@
 //! A node: a libp2p swarm that relays Waku messages, an archive that keeps them, and anti-entropy in the background.
 
+mod activity;
 mod events;
+mod health;
 mod live;
+mod neighbours;
 mod repairs;
 mod start;
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
+use std::time::Instant;
 
 use bytes::Bytes;
 use hearken::AntiEntropy;
-use hearken_archive::{Admission, Archive};
+use hearken_archive::{Admission, Archive, ArchiveStats};
 use libp2p::{Multiaddr, PeerId};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::clock::Clock;
 use crate::faults::Faults;
+use crate::metrics::Metrics;
 
+pub use activity::{Repair, Seen};
+pub use health::Trouble;
 pub use live::LiveStatus;
+pub use neighbours::Neighbour;
 pub use start::StartError;
 
 /// How a node runs beside its settings.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Default)]
 pub struct NodeOptions {
     /// The time it lives in.
     pub clock: Clock,
     /// What goes wrong on purpose.
     pub faults: Faults,
+    /// Where events of the swarm are counted.
+    pub metrics: Option<&'static Metrics>,
 }
 
 /// A running node. It runs until it is [stopped](Node::stop) or dropped.
 pub struct Node {
-    peer_id: PeerId,
-    listening: Vec<Multiaddr>,
-    archive: Arc<dyn Archive>,
-    sync: AntiEntropy,
-    live: Arc<live::LiveCounters>,
-    requests: mpsc::Sender<Request>,
+    running: Arc<Running>,
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
 }
 
-/// What a node's own user asks of its event loop.
-enum Request {
-    Publish { pubsub_topic: String, body: Bytes, answer: oneshot::Sender<Result<Admission, String>> },
+/// What is asked of a running node. Whoever serves others, and may be slow to end, holds a [`NodeHandle`] and takes this only for as
+/// long as one answer takes: a node that stops waits for nobody.
+pub struct Running {
+    peer_id: PeerId,
+    listening: Vec<Multiaddr>,
+    archive: Arc<dyn Archive>,
+    watched: Arc<health::Watched>,
+    sync: AntiEntropy,
+    live: Arc<live::LiveCounters>,
+    activity: Arc<activity::Activity>,
+    neighbours: Arc<neighbours::Neighbours>,
+    requests: mpsc::Sender<Request>,
+    clock: Clock,
+    started: Instant,
 }
 
-/// A message was not published.
+/// A handle to a node that may have stopped.
+#[derive(Clone)]
+pub struct NodeHandle(Weak<Running>);
+
+/// What a node's own user asks of its event loop.
+enum Request {
+    Publish { pubsub_topic: String, body: Bytes, answer: oneshot::Sender<Result<Admission, PublishError>> },
+    Dial { address: Multiaddr, answer: oneshot::Sender<Result<PeerId, String>> },
+}
+
+/// A message was not published, or not stored.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PublishError {
     /// It would not be relayed.
     #[error("the message was not published: {0}")]
     Refused(String),
+    /// It was relayed, but not stored.
+    #[error("the message was relayed, but not stored: {0}")]
+    NotStored(String),
     /// The node has stopped.
     #[error("the message was not published: the node has stopped")]
     Stopped,
 }
 
 impl Node {
+    /// The node's name on the network.
+    pub fn peer_id(&self) -> PeerId {
+        self.running.peer_id
+    }
+
+    /// Where it listens, without its peer id.
+    pub fn listening(&self) -> &[Multiaddr] {
+        &self.running.listening
+    }
+
+    /// Its messages.
+    pub fn archive(&self) -> &Arc<dyn Archive> {
+        &self.running.archive
+    }
+
+    /// Its anti-entropy.
+    pub fn sync(&self) -> &AntiEntropy {
+        &self.running.sync
+    }
+
+    /// What was relayed.
+    pub fn live(&self) -> LiveStatus {
+        self.running.live()
+    }
+
+    /// Stores a message durably and relays it; returns what the archive says of it.
+    pub async fn publish(&self, pubsub_topic: &str, body: Bytes) -> Result<Admission, PublishError> {
+        self.running.publish(pubsub_topic, body).await
+    }
+
+    /// A handle that does not keep the node running.
+    pub fn handle(&self) -> NodeHandle {
+        NodeHandle(Arc::downgrade(&self.running))
+    }
+
+    /// Stops relaying and repairing, stores what was received, and closes the archive once its last user has dropped it.
+    pub async fn stop(self) {
+        self.stop.send_replace(true);
+        // A loop that panicked has said so.
+        let _ = self.task.await;
+        self.running.sync.stop().await;
+        // The last handle commits what waits, which blocks.
+        let closing = self.running;
+        let _ = tokio::task::spawn_blocking(move || drop(closing)).await;
+    }
+}
+
+impl NodeHandle {
+    /// The node, for a moment; `None` once it has stopped.
+    pub fn running(&self) -> Option<Arc<Running>> {
+        self.0.upgrade()
+    }
+}
+
+impl Running {
     /// The node's name on the network.
     pub fn peer_id(&self) -> PeerId {
         self.peer_id
@@ -74,6 +158,16 @@ impl Node {
         &self.archive
     }
 
+    /// How much it stores.
+    pub fn stats(&self) -> ArchiveStats {
+        self.watched.stats()
+    }
+
+    /// Why its archive cannot be written, while that is so.
+    pub fn trouble(&self) -> Option<Trouble> {
+        self.watched.trouble()
+    }
+
     /// Its anti-entropy.
     pub fn sync(&self) -> &AntiEntropy {
         &self.sync
@@ -84,22 +178,50 @@ impl Node {
         self.live.status()
     }
 
+    /// Who is connected.
+    pub fn neighbours(&self) -> Vec<Neighbour> {
+        self.neighbours.all()
+    }
+
+    /// The last repairs, newest first.
+    pub fn repairs(&self) -> Vec<Repair> {
+        self.activity.repairs()
+    }
+
+    /// The last live messages, newest first.
+    pub fn seen(&self) -> Vec<Seen> {
+        self.activity.seen()
+    }
+
+    /// The messages relayed on a topic since this was last called, as far as they are remembered; `None` if the topic is not
+    /// relayed here.
+    pub fn relayed(&self, pubsub_topic: &str) -> Option<Vec<Bytes>> {
+        self.activity.fetch(pubsub_topic)
+    }
+
+    /// The time it lives in.
+    pub fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    /// When it was started.
+    pub fn started(&self) -> Instant {
+        self.started
+    }
+
     /// Stores a message durably and relays it; returns what the archive says of it.
     pub async fn publish(&self, pubsub_topic: &str, body: Bytes) -> Result<Admission, PublishError> {
         let (answer, answered) = oneshot::channel();
         let request = Request::Publish { pubsub_topic: pubsub_topic.to_owned(), body, answer };
         self.requests.send(request).await.map_err(|_| PublishError::Stopped)?;
-        answered.await.map_err(|_| PublishError::Stopped)?.map_err(PublishError::Refused)
+        answered.await.map_err(|_| PublishError::Stopped)?
     }
 
-    /// Stops relaying and repairing, stores what was received, and closes the archive once its last user has dropped it.
-    pub async fn stop(self) {
-        self.stop.send_replace(true);
-        // A loop that panicked has said so.
-        let _ = self.task.await;
-        self.sync.stop().await;
-        // The last handle commits what waits, which blocks.
-        let closing = (self.sync, self.archive);
-        let _ = tokio::task::spawn_blocking(move || drop(closing)).await;
+    /// Connects to a peer; returns who it is, or why not.
+    pub async fn dial(&self, address: Multiaddr) -> Result<PeerId, String> {
+        let stopped = || "the node has stopped".to_owned();
+        let (answer, answered) = oneshot::channel();
+        self.requests.send(Request::Dial { address, answer }).await.map_err(|_| stopped())?;
+        answered.await.map_err(|_| stopped())?
     }
 }

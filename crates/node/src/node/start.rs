@@ -1,8 +1,10 @@
 //! Starting a node: everything that can fail, fails here.
 
+use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::time::Instant;
 
 use hearken::{AntiEntropy, Commands, Host, SpawnError};
 use hearken_archive::Archive;
@@ -10,9 +12,12 @@ use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, Swarm, gossipsub};
 use tokio::sync::{mpsc, watch};
 
+use super::activity::Activity;
 use super::events::EventLoop;
+use super::health::Watched;
 use super::live::Live;
-use super::{Node, NodeOptions};
+use super::neighbours::Neighbours;
+use super::{Node, NodeOptions, Running};
 use crate::config::Config;
 use crate::folder::DataFolder;
 use crate::network::{Behaviour, Dialer, SetupError, swarm};
@@ -54,7 +59,8 @@ impl Node {
     /// Brings a data folder online: listens, dials, relays and repairs. Returns once it listens.
     pub async fn start(folder: DataFolder, config: &Config, options: NodeOptions) -> Result<Node, StartError> {
         let DataFolder { keypair, archive, validator } = folder;
-        let archive: Arc<dyn Archive> = archive;
+        let watched = Arc::new(Watched::new(archive));
+        let archive: Arc<dyn Archive> = watched.clone();
         let peer_id = keypair.public().to_peer_id();
         let (mut swarm, gossipsub) = swarm(config, keypair)?;
         for address in &config.listen {
@@ -68,9 +74,12 @@ impl Node {
         let (requests, requested) = mpsc::channel(REQUESTS);
         let (stored, noted) = mpsc::channel(STORED);
         let (stop, stopped) = watch::channel(false);
-        let clock_and_faults = (options.clock, options.faults);
-        let live = Live::new(config, clock_and_faults, validator, sync.committer().clone(), stored);
+        let topics = config.groups.iter().map(|group| group.pubsub_topic.clone());
+        let activity = Arc::new(Activity::new(config.api.relay_cache, topics));
+        let (clock_and_faults, activities) = ((options.clock, options.faults), activity.clone());
+        let live = Live::new(config, clock_and_faults, validator, sync.committer().clone(), (stored, activities));
         let counters = live.counters();
+        let neighbours = Arc::new(Neighbours::default());
         let mut events = EventLoop {
             swarm,
             sync: sync.clone(),
@@ -78,6 +87,11 @@ impl Node {
             live,
             dialer: Dialer::new(&config.peers, tokio::time::Instant::now()),
             archive: archive.clone(),
+            watched: watched.clone(),
+            activity: activity.clone(),
+            neighbours: neighbours.clone(),
+            dials: HashMap::new(),
+            metrics: options.metrics,
             clock: options.clock,
             requests: requested,
             stored: noted,
@@ -85,7 +99,20 @@ impl Node {
         };
         let listening = events.until_listening(config.listen.len()).await?;
         let task = tokio::spawn(events.run());
-        Ok(Node { peer_id, listening, archive, sync, live: counters, requests, stop, task })
+        let running = Running {
+            peer_id,
+            listening,
+            archive,
+            watched,
+            sync,
+            live: counters,
+            activity,
+            neighbours,
+            requests,
+            clock: options.clock,
+            started: Instant::now(),
+        };
+        Ok(Node { running: Arc::new(running), stop, task })
     }
 }
 
