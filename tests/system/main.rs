@@ -17,7 +17,10 @@
 //! | `bad_config` | settings that cannot work are refused, with a reason |
 //! | `bad_files` | so are archives and traces that are not, and nothing is lost |
 //! | `bad_peers` | a neighbour that sends garbage, too much, or nothing does no harm |
+//! | `observe` | metrics, and the dashboard and alert rules made of them |
 //! | `page` | the status page in a headless Chromium |
+//! | `resilience` | a full disk, a clock that jumps, connections that do nothing |
+//! | `settings` | settings that change while a node runs |
 //! | `signals` | SIGTERM and Ctrl-C stop a node cleanly |
 #![allow(clippy::unwrap_used, unreachable_pub)]
 
@@ -29,6 +32,9 @@ mod chain;
 mod demo;
 mod harness;
 mod kills;
+mod observe;
 mod page;
+mod resilience;
+mod settings;
 mod signals;
 mod validator;

@@ -23,6 +23,7 @@ use crate::inbox::{Gossiped, Inbox};
 use crate::reader::Reader;
 use crate::status::{Counters, Notice, Report, Status};
 use crate::stream::{SYNC_PROTOCOL, Streams};
+use crate::work::Work;
 use crate::{Clock, Command, Commands, Config};
 
 /// Frames of all peers that wait for the task. Their messages are within the budget for what is not stored.
@@ -127,6 +128,7 @@ struct Inner {
     settings: Mutex<Settings>,
     inbox: Arc<Inbox>,
     counters: Arc<Counters>,
+    work: Arc<Work>,
     notices: broadcast::Sender<Notice>,
     /// Group of each control topic's messages.
     topics: BTreeMap<GroupId, String>,
@@ -197,7 +199,7 @@ impl AntiEntropy {
 
         let mut control = host.control;
         let incoming = control.accept(SYNC_PROTOCOL)?;
-        let counters = Arc::new(Counters::default());
+        let (counters, work) = (Arc::new(Counters::default()), Arc::new(Work::default()));
         let inbox = Arc::new(Inbox::default());
         let (arrived, frames) = mpsc::channel(ARRIVED);
         let (accept, accepted) = mpsc::channel(ACCEPTED);
@@ -210,9 +212,10 @@ impl AntiEntropy {
             arrived,
             budget: Budget::new(config.engine.limits.unadmitted_bytes),
             counters: counters.clone(),
+            work: work.clone(),
             limits: config.limits,
         };
-        let (reader, readers) = Reader::new(archive);
+        let (reader, readers) = Reader::new(archive, work.clone());
         let driver = Driver::new(Parts {
             engine,
             start,
@@ -232,7 +235,8 @@ impl AntiEntropy {
             driver.run(Intake { arrived: frames, accepted, stop: stopped }).await;
             drop(end);
         });
-        let inner = Inner { settings, inbox, counters: counters.clone(), notices, topics, committer, stop, ended };
+        let inner =
+            Inner { settings, inbox, counters: counters.clone(), work, notices, topics, committer, stop, ended };
         Ok((AntiEntropy { inner: Arc::new(inner) }, Commands { queue, counters }))
     }
 
@@ -336,6 +340,11 @@ impl AntiEntropy {
     /// What was done so far.
     pub fn status(&self) -> Status {
         self.inner.counters.status()
+    }
+
+    /// What the time was spent on so far.
+    pub fn work(&self) -> &Work {
+        &self.inner.work
     }
 
     /// How things stand with each group and peer; `None` once the task has ended, or while 64 others ask.

@@ -6,6 +6,7 @@ use hearken_tree::{GroupId, Key, PageError, PageId};
 use tokio::sync::Semaphore;
 
 use crate::reader::Reader;
+use crate::work::Stage;
 
 /// Runs a job on the group's index as it stands once a thread is free for it.
 pub(crate) async fn run(
@@ -16,11 +17,15 @@ pub(crate) async fn run(
 ) -> Result<JobResult, IndexFailed> {
     // Never closed; if it were, only the bound would be gone.
     let _thread = threads.acquire_owned().await;
+    let stage = match job {
+        Job::Plan { .. } | Job::Answer { .. } => Stage::Sketch,
+        Job::Summarise { .. } | Job::Fingerprint { .. } | Job::Compare { .. } => Stage::Tree,
+    };
     let work = move |archive: &dyn Archive| {
         let view = archive.view(&group).map_err(unreadable)?;
         job.run(&View { kept: view.kept, held: view.held })
     };
-    reader.run(work).await.unwrap_or_else(|panic| Err(failed(panic)))
+    reader.timed(stage, work).await.unwrap_or_else(|panic| Err(failed(panic)))
 }
 
 /// What the engine is told of an archive that fails beside its index.

@@ -76,6 +76,7 @@
 //! | `gossip`, `talk` | the driver's two sides: IHAVEs, and neighbours with their streams |
 //! | `peers`, `stream`, `budget` | which streams there are, one stream, memory for what comes over it |
 //! | `reader`, `index`, `serve`, `admit` | work on the archive |
+//! | `work` | what the time goes to |
 //! | `score` | offences as gossipsub application score |
 #![forbid(unsafe_code)]
 
@@ -96,12 +97,14 @@ mod serve;
 mod status;
 mod stream;
 mod talk;
+mod work;
 
 pub use clock::{Clock, SystemClock};
 pub use command::{Command, Commands};
 pub use config::{Config, Limits};
 pub use handle::{AntiEntropy, Host, ReconfigureError, SpawnError};
 pub use status::{Notice, Report, Status, Traffic};
+pub use work::{Stage, Work};
 
 pub use hearken_archive as archive;
 pub use hearken_scheduler as scheduler;

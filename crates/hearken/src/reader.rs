@@ -1,9 +1,12 @@
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Instant;
 
 use hearken_archive::Archive;
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, spawn_blocking};
+
+use crate::work::{Stage, Work};
 
 /// The archive, read on tokio's blocking pool.
 ///
@@ -11,6 +14,7 @@ use tokio::task::{JoinError, spawn_blocking};
 #[derive(Clone)]
 pub(crate) struct Reader {
     archive: Arc<dyn Archive>,
+    work: Arc<Work>,
     _alive: mpsc::Sender<Infallible>,
 }
 
@@ -18,9 +22,25 @@ pub(crate) struct Reader {
 pub(crate) struct Readers(mpsc::Receiver<Infallible>);
 
 impl Reader {
-    pub(crate) fn new(archive: Arc<dyn Archive>) -> (Reader, Readers) {
+    pub(crate) fn new(archive: Arc<dyn Archive>, work: Arc<Work>) -> (Reader, Readers) {
         let (alive, dead) = mpsc::channel(1);
-        (Reader { archive, _alive: alive }, Readers(dead))
+        (Reader { archive, work, _alive: alive }, Readers(dead))
+    }
+
+    /// The same as [`run`](Reader::run), and counts the time it takes.
+    pub(crate) async fn timed<T: Send + 'static>(
+        &self,
+        stage: Stage,
+        work: impl FnOnce(&dyn Archive) -> T + Send + 'static,
+    ) -> Result<T, JoinError> {
+        let spent = self.work.clone();
+        self.run(move |archive| {
+            let started = Instant::now();
+            let result = work(archive);
+            spent.add(stage, started.elapsed());
+            result
+        })
+        .await
     }
 
     /// Does the work on another thread; fails only if it panics.

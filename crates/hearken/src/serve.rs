@@ -10,6 +10,7 @@ use hearken_wire::{Frame, MessageBatch, Refusal, RefusalReason, RequestId};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::reader::Reader;
+use crate::work::Stage;
 
 /// Messages that are read at a time at most, however small.
 const PAGE_MESSAGES: usize = 1024;
@@ -157,7 +158,7 @@ impl Serve {
         &self,
         read: impl FnOnce(&dyn Archive) -> Result<T, ReadError> + Send + 'static,
     ) -> Result<T, Halt> {
-        match self.reader.run(read).await {
+        match self.reader.timed(Stage::ArchiveRead, read).await {
             Ok(result) => Ok(result?),
             Err(panic) => Err(Halt::Failed(panic.to_string())),
         }

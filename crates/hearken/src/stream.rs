@@ -20,6 +20,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use crate::Limits;
 use crate::budget::Budget;
 use crate::status::Counters;
+use crate::work::{Stage, Work};
 
 /// The protocol's id, as libp2p wants it.
 pub(crate) const SYNC_PROTOCOL: StreamProtocol = StreamProtocol::new(PROTOCOL);
@@ -95,6 +96,7 @@ pub(crate) struct Streams {
     pub(crate) arrived: mpsc::Sender<Arrived>,
     pub(crate) budget: Budget,
     pub(crate) counters: Arc<Counters>,
+    pub(crate) work: Arc<Work>,
     pub(crate) limits: Limits,
 }
 
@@ -166,7 +168,10 @@ impl Streams {
         let mut frames = FrameReader::default();
         let mut deadline = None;
         loop {
-            match frames.next_frame() {
+            let started = Instant::now();
+            let next = frames.next_frame();
+            self.work.add(Stage::Wire, started.elapsed());
+            match next {
                 Ok(Some(frame)) if !belongs(&frame) => {
                     return End::Garbage("a frame of the other direction".to_owned());
                 }
@@ -238,6 +243,7 @@ impl Streams {
         buffer: &mut BytesMut,
         frame: &Frame,
     ) -> Result<(), End> {
+        let started = Instant::now();
         buffer.clear();
         encode_frame(frame, buffer)?;
         let written = async {
@@ -245,6 +251,7 @@ impl Streams {
             write.flush().await
         };
         timeout(self.limits.frame_timeout, written).await.map_err(|_| End::Stalled("written"))??;
+        self.work.add(Stage::Wire, started.elapsed());
         self.counters.written(frame, buffer.len());
         Ok(())
     }

@@ -4,8 +4,13 @@ use std::fs;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 
-use hearken_archive::{Archive, ArchiveOptions, Embedded, EmbeddedOptions, Limits, OpenError, ReadError, Validator};
+use hearken::{Stage, Work};
+use hearken_archive::{
+    Archive, ArchiveOptions, Embedded, EmbeddedOptions, FormatError, Header, Limits, MessageFormat, OpenError,
+    ReadError, Validator,
+};
 use hearken_waku::WakuFormat;
 use libp2p::identity::Keypair;
 
@@ -23,6 +28,8 @@ pub struct DataFolder {
     pub archive: Arc<Embedded>,
     /// The host's own check of messages, which the archive asks as well.
     pub validator: Option<Arc<dyn Validator>>,
+    /// What its time goes to.
+    pub(crate) work: Arc<Work>,
 }
 
 /// The data folder cannot be used.
@@ -51,14 +58,29 @@ impl DataFolder {
         let folder = &config.data_dir;
         fs::create_dir_all(folder).map_err(|error| FolderError::Create { path: folder.clone(), error })?;
         // First, since it keeps a second node out of the folder.
-        let archive = Embedded::open(archive_options(config, validator.clone()))?;
+        let work = Arc::new(Work::default());
+        let archive = Embedded::open(archive_options(config, validator.clone(), work.clone()))?;
         let keypair = identity::load_or_create(folder)?;
-        Ok(DataFolder { keypair, archive: Arc::new(archive), validator })
+        Ok(DataFolder { keypair, archive: Arc::new(archive), validator, work })
     }
 }
 
-fn archive_options(config: &Config, validator: Option<Arc<dyn Validator>>) -> EmbeddedOptions {
-    let mut archive = ArchiveOptions::new(config.filters(), Arc::new(WakuFormat));
+/// Reads messages, and counts the time it takes.
+struct Timed {
+    work: Arc<Work>,
+}
+
+impl MessageFormat for Timed {
+    fn header(&self, pubsub_topic: &str, body: &[u8]) -> Result<Header, FormatError> {
+        let started = Instant::now();
+        let header = WakuFormat.header(pubsub_topic, body);
+        self.work.add(Stage::Verify, started.elapsed());
+        header
+    }
+}
+
+fn archive_options(config: &Config, validator: Option<Arc<dyn Validator>>, work: Arc<Work>) -> EmbeddedOptions {
+    let mut archive = ArchiveOptions::new(config.filters(), Arc::new(Timed { work }));
     archive.validator = validator;
     archive.limits = Limits {
         max_size: config.messages.max_size.as_usize(),

@@ -157,6 +157,12 @@ pub struct Repaired {
     pub refused: usize,
 }
 
+/// Waits until the node has said a line that holds each of `words`.
+#[track_caller]
+pub fn run_until_said(node: &Node, words: &[&str]) {
+    node.expect(&format!("a line with {words:?}"), |line| words.iter().all(|word| line.contains(word)).then_some(()));
+}
+
 /// What a node that has stopped had said that it got from neighbours.
 pub fn repaired_in(said: &Finished) -> Repaired {
     Repaired::sum(&said.stderr)

@@ -11,6 +11,7 @@
 //! | `ask` | reading bodies, queries and paths; `refusal`: what is answered when they are wrong |
 //! | `message` | messages as JSON |
 //! | `info`, `relay`, `store`, `admin` | nwaku's routes |
+//! | `settings` | those that change while the node runs |
 //! | `sync`, `events`, `verdict` | our own: how things stand, as it changes, and in a sentence |
 
 mod admin;
@@ -23,6 +24,7 @@ mod refusal;
 mod relay;
 mod routes;
 mod server;
+mod settings;
 mod store;
 mod sync;
 mod verdict;

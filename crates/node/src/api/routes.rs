@@ -10,7 +10,7 @@ use tower_http::timeout::TimeoutLayer;
 
 use super::refusal::{Refusal, quote};
 use super::server::State;
-use super::{admin, events, guard, info, relay, store, sync};
+use super::{admin, events, guard, info, relay, settings, store, sync};
 use crate::page;
 
 /// How long an answer may take to begin.
@@ -58,6 +58,10 @@ fn routes() -> Routes {
         .add(GET, "/admin/v1/peers", admin::peers)
         .add(POST, "/admin/v1/peers", admin::connect)
         .add(DELETE, "/admin/v1/messages/{messageHash}", admin::delete)
+        .add(GET, "/admin/v1/settings", settings::get)
+        .add(POST, "/admin/v1/settings", settings::change)
+        .add(POST, "/admin/v1/reload", settings::reload)
+        .add(POST, "/admin/v1/log-level/{logLevel}", settings::log_level)
         .add(GET, "/sync/v1", sync::state)
         .add(GET, "/sync/v1/events", events::events)
         .add(POST, "/sync/v1/now", sync::now)

@@ -16,8 +16,7 @@ use tokio::time::{Instant, MissedTickBehavior, Sleep, interval, sleep, timeout};
 use super::events::Watchers;
 use super::guard::Rates;
 use super::routes;
-use crate::config::Config;
-use crate::config::Listen;
+use crate::config::{Config, Listen, Settings};
 use crate::metrics::{Metrics, UPKEEP_EVERY};
 use crate::node::NodeHandle;
 
@@ -83,8 +82,10 @@ pub(super) struct Shared {
     pub(super) admin: bool,
     /// Whether only this machine reaches the interface.
     pub(super) loopback: bool,
-    /// The groups that are kept, and what is compared of them.
+    /// Settings that a node starts with: its groups, its peers.
     pub(super) config: Config,
+    /// Those in force now.
+    pub(super) settings: Arc<Settings>,
     /// True once the interface is to end.
     pub(super) stop: watch::Receiver<bool>,
 }
@@ -110,8 +111,9 @@ impl Api {
         listening: Listening,
         node: NodeHandle,
         metrics: &'static Metrics,
-        config: &Config,
+        settings: Arc<Settings>,
     ) -> io::Result<Api> {
+        let config = settings.current();
         let Listening { listener, address } = listening;
         let listener = TcpListener::from_std(listener)?;
         let (stop, stopped) = watch::channel(false);
@@ -124,7 +126,8 @@ impl Api {
             max_body: config.messages.max_size.as_usize().saturating_mul(2).max(64 << 10),
             admin: config.api.admin,
             loopback: address.ip().to_canonical().is_loopback(),
-            config: config.clone(),
+            config,
+            settings,
             stop: stopped.clone(),
         }));
         let connections = Connections { listener, slots: Arc::new(Semaphore::new(CONNECTIONS)) };

@@ -7,7 +7,7 @@ use axum::Json;
 use axum::extract::State as Extract;
 use axum::http::StatusCode;
 use hearken::scheduler::{GroupStatus, PeerStatus};
-use hearken::{GroupId, PROTOCOL, Report};
+use hearken::{GroupId, PROTOCOL, Report, Stage};
 use hearken_archive::{Archive, Filter, ReadError};
 use hearken_tree::{Key, KeyRange, PageError};
 use libp2p::PeerId;
@@ -106,12 +106,13 @@ pub(super) async fn overview(state: &State) -> Result<Value, Refusal> {
     let report = node.sync().report().await.ok_or_else(|| Refusal::unavailable("too many ask at once: try again"))?;
     let now = node.clock().now();
     let (groups, neighbours) = (groups(&node, &report, now).await?, node.neighbours());
-    let Verdict { whole, sentence } = verdict(&state.config, &node, &groups, &neighbours);
+    let Verdict { whole, sentence } = verdict(&state.settings.current(), &node, &groups, &neighbours);
     let (live, sync, stats, trouble) = (node.live(), node.sync().status(), node.stats(), node.trouble());
     Ok(json!({
         "whole": whole,
         "verdict": sentence,
         "now": time(now),
+        "paused": state.settings.current().paused,
         "node": {
             "peerId": node.peer_id().to_string(),
             "version": env!("CARGO_PKG_VERSION"),
@@ -142,10 +143,22 @@ pub(super) async fn overview(state: &State) -> Result<Value, Refusal> {
                 "answer": sync.bytes.answer, "payload": sync.bytes.payload,
             },
         },
+        "work": work(&node),
         "groups": groups,
         "peers": peers(&neighbours, &report),
         "repairs": repairs(&node),
     }))
+}
+
+/// What the time went to: seconds of each stage, and its share of all.
+fn work(node: &Running) -> Value {
+    let work = node.work();
+    let all: f64 = work.iter().map(|(_, spent)| spent.as_secs_f64()).sum();
+    let stage = |(stage, spent): (Stage, Duration)| {
+        let seconds = spent.as_secs_f64();
+        (stage.name().to_owned(), json!({ "seconds": seconds, "share": if all > 0.0 { seconds / all } else { 0.0 } }))
+    };
+    Value::Object(work.into_iter().map(stage).collect())
 }
 
 /// The last repairs, newest first.

@@ -39,6 +39,10 @@ pub(super) fn verdict(config: &Config, node: &Running, groups: &[Group], neighbo
     if ranges > 0 {
         return verdict(Whole::No, format!("Not yet: {ranges} stretches of time differ from a neighbour's."));
     }
+    if config.paused {
+        let sentence = "Not known: anti-entropy is paused (setting paused), so nobody is compared with.";
+        return verdict(Whole::Unknown, sentence.to_owned());
+    }
     let partners = neighbours.iter().filter(|neighbour| synchronises(neighbour)).count();
     if partners == 0 {
         let found = match neighbours.len() {

@@ -14,7 +14,7 @@ use clap::{Parser, Subcommand};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-use crate::config::{Config, Source};
+use crate::config::{Config, SetLog, Source};
 use crate::folder::{ARCHIVE_FILE, DataFolder};
 
 /// Exit code of a command that did what it could, but not all is well: bad lines in an import, a demo that did not converge,
@@ -68,15 +68,21 @@ pub fn main() -> ExitCode {
 }
 
 /// Log lines go to standard error: standard output is for data.
-fn log_to_stderr(filter: &str) -> Result<(), Failure> {
+/// The function that comes back changes which ones.
+fn log_to_stderr(filter: &str) -> Result<SetLog, Failure> {
     let filter = EnvFilter::try_new(filter)?;
-    tracing_subscriber::fmt()
+    let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
         .with_target(false)
-        .init();
-    Ok(())
+        .with_filter_reloading();
+    let handle = subscriber.reload_handle();
+    subscriber.init();
+    Ok(Box::new(move |filter| {
+        let filter = EnvFilter::try_new(filter).map_err(|error| error.to_string())?;
+        handle.reload(filter).map_err(|error| error.to_string())
+    }))
 }
 
 /// The settings of a command that opens a data folder.

@@ -3,10 +3,12 @@ use std::sync::Arc;
 
 use hearken_archive::Validator;
 
-use super::{Failure, Signals, load, runtime};
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{Failure, Signals, log_to_stderr, runtime};
 use crate::api::{Api, Listening};
 use crate::clock::Clock;
-use crate::config::{Config, Source};
+use crate::config::{Changed, Config, Settings, Source};
 use crate::faults::{Faults, RefuseSome};
 use crate::folder::{DataFolder, counts};
 use crate::metrics;
@@ -36,37 +38,53 @@ struct Testing {
     /// For testing: the node's clock shows this time at its start (RFC 3339).
     #[arg(long, hide = true, value_name = "TIME", value_parser = super::export::time)]
     test_clock: Option<u64>,
+    /// For testing: the node's clock jumps by as many seconds as this file says.
+    #[arg(long, hide = true, value_name = "FILE")]
+    test_clock_file: Option<std::path::PathBuf>,
 }
 
 pub(super) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
-    let config = load(&arguments.source)?;
+    let config = arguments.source.load()?;
+    let set_log = log_to_stderr(&config.log)?;
+    let settings = Arc::new(Settings::new(arguments.source, config, set_log));
     let testing = arguments.testing;
     let validator =
         (testing.test_refuse > 0.0).then(|| Arc::new(RefuseSome(testing.test_refuse)) as Arc<dyn Validator>);
+    let clock = testing.test_clock.map_or(Clock::SYSTEM, Clock::showing);
     let options = NodeOptions {
-        clock: testing.test_clock.map_or(Clock::SYSTEM, Clock::showing),
+        clock: match testing.test_clock_file {
+            Some(file) => clock.jumping(file),
+            None => clock,
+        },
         faults: Faults { drop_live: testing.test_drop_live, seed: testing.test_seed },
         // First of all: what is counted before is lost.
         metrics: Some(metrics::install()),
     };
-    runtime()?.block_on(serve(config, validator, options))
+    runtime()?.block_on(serve(settings, validator, options))
 }
 
 async fn serve(
-    config: Config,
+    settings: Arc<Settings>,
     validator: Option<Arc<dyn Validator>>,
     options: NodeOptions,
 ) -> Result<ExitCode, Failure> {
-    let mut signals = Signals::new()?;
+    let config = settings.current();
+    let (mut signals, mut hangups) = (Signals::new()?, signal(SignalKind::hangup())?);
     let folder = DataFolder::open(&config, validator)?;
     let listening = Listening::bind(&config)?;
     let node = Node::start(folder, &config, options).await?;
     let api = match listening {
-        Some(listening) => Some(Api::start(listening, node.handle(), metrics::install(), &config)?),
+        Some(listening) => Some(Api::start(listening, node.handle(), metrics::install(), settings.clone())?),
         None => None,
     };
     announce(&config, &node, api.as_ref())?;
-    tracing::info!("{}: stopping", signals.next().await);
+    let name = loop {
+        tokio::select! {
+            name = signals.next() => break name,
+            _ = hangups.recv() => reload(&settings, &node),
+        }
+    };
+    tracing::info!("{name}: stopping");
     let stop = async {
         if let Some(api) = api {
             api.stop().await;
@@ -79,6 +97,20 @@ async fn serve(
             Ok(ExitCode::SUCCESS)
         }
         name = signals.next() => Err(format!("{name} again: stopped at once; what was stored is safe").into()),
+    }
+}
+
+/// Reads the settings again. What cannot be used, or not now, is said and changes nothing.
+fn reload(settings: &Settings, node: &Node) {
+    match settings.reload(node.sync()) {
+        Ok(Changed { changed, restart }) => {
+            let names = if changed.is_empty() { "none".to_owned() } else { changed.join(", ") };
+            tracing::info!("SIGHUP: settings changed: {names}");
+            if !restart.is_empty() {
+                tracing::warn!("SIGHUP: these settings take a restart to change: {}", restart.join(", "));
+            }
+        }
+        Err(error) => tracing::error!("SIGHUP: the settings stay as they were: {error}"),
     }
 }
 

@@ -20,7 +20,7 @@ pub enum ConfigError {
         error: std::io::Error,
     },
     /// The file holds what is no setting. The error shows the line.
-    #[error("the configuration file {} is not valid: {}", .path.display(), .error.to_string().trim_end())]
+    #[error("the configuration file {} is not valid: {}", .path.display(), with_example(&.error.to_string()))]
     Invalid {
         /// The file.
         path: PathBuf,
@@ -50,6 +50,14 @@ pub enum ConfigError {
     /// The settings cannot be written as TOML.
     #[error("the settings cannot be written as TOML: {0}")]
     Unwritable(#[from] toml::ser::Error),
+}
+
+/// Durations of the engine's settings are read by a library that names no example.
+fn with_example(error: &str) -> String {
+    let error = error.trim_end();
+    let example =
+        if error.ends_with("expected a duration") { r#" such as "500ms", "30s", "30m" or "1h 30m""# } else { "" };
+    format!("{error}{example}")
 }
 
 /// A setting as it was given to the program.

@@ -1,5 +1,6 @@
 //! A node's settings: defaults, then the file, then environment variables, then flags.
 
+mod change;
 mod load;
 mod print;
 mod source;
@@ -15,6 +16,7 @@ use libp2p::Multiaddr;
 use libp2p::multiaddr::Protocol;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+pub use change::{ChangeError, Changed, SetLog, Settings};
 pub use load::ConfigError;
 pub use print::{DEFAULTS, print};
 pub use source::Source;
@@ -28,6 +30,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// What is logged, as a `tracing` filter.
     pub log: String,
+    /// Whether anti-entropy rests: others are served, but nobody is asked.
+    pub paused: bool,
     /// The groups that are kept.
     pub groups: Vec<GroupConfig>,
     /// Where to listen.
@@ -122,6 +126,7 @@ impl Default for Config {
         Config {
             data_dir: "hearken-data".into(),
             log: "warn,hearken=info".to_owned(),
+            paused: false,
             groups: vec![GroupConfig::whole("/waku/2/rs/66/0")],
             listen: vec![Multiaddr::from(Ipv4Addr::UNSPECIFIED).with(Protocol::Tcp(60000))],
             peers: Vec::new(),

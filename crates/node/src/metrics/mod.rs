@@ -114,6 +114,9 @@ fn measure(node: &Running) {
     for (kind, bytes) in sent {
         counter!("hearken_sync_sent_bytes_total", "kind" => kind).absolute(bytes);
     }
+    for (stage, spent) in node.work() {
+        gauge!("hearken_work_seconds", "stage" => stage.name()).set(spent.as_secs_f64());
+    }
     counter!("hearken_repaired_total").absolute(sync.repaired);
     counter!("hearken_sync_dropped_total").absolute(sync.dropped);
     gauge!("hearken_peers").set(node.neighbours().len() as f64);

@@ -117,6 +117,12 @@ const TABLE: &[Row] = &[
     Row(Counter, "hearken_sync_dropped_total", None, "Announcements and streams dropped since too many came at once"),
     Row(Gauge, "hearken_peers", None, "Connected peers"),
     Row(Gauge, "hearken_sync_streams", None, "Open streams of the sync protocol"),
+    Row(
+        Gauge,
+        "hearken_work_seconds",
+        Some(("stage", &["tree", "sketch", "archive_read", "wire", "verify", "archive_write"])),
+        "Time spent by stage, of all threads together, since the start",
+    ),
     Row(Gauge, "hearken_uptime_seconds", None, "Time since the node was started"),
     Row(
         Counter,

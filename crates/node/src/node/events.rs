@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
-use hearken::{AntiEntropy, Commands, Notice};
+use hearken::{AntiEntropy, Commands, Notice, Stage};
 use hearken_archive::Archive;
 use hearken_tree::GroupId;
 use libp2p::gossipsub::{self, IdentTopic};
@@ -124,6 +124,7 @@ impl EventLoop {
             }
         }
         repairs.finish(&sync.status());
+        self.log_work();
     }
 
     fn on_event(&mut self, event: SwarmEvent<BehaviourEvent>) {
@@ -227,6 +228,17 @@ impl EventLoop {
                 tracing::debug!(%address, ?pause, %error, "not dialled");
             }
         }
+    }
+
+    /// What repairs spent their time on, for those who want them faster.
+    fn log_work(&self) {
+        let spent = |stage: Stage| self.sync.work().spent(stage) + self.watched.work().spent(stage);
+        let all: Duration = Stage::ALL.into_iter().map(spent).sum();
+        let share = |stage: Stage| {
+            let percent = 100.0 * spent(stage).as_secs_f64() / all.as_secs_f64().max(f64::MIN_POSITIVE);
+            format!("{} {percent:.0} %", stage.name())
+        };
+        tracing::info!("{:.1} s of work: {}", all.as_secs_f64(), Stage::ALL.map(share).join(", "));
     }
 
     /// Something could not be stored: tries it again, so that the node goes on by itself.

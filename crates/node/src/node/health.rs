@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use hearken::{Stage, Work};
 use hearken_archive::{
     Admission, AdmitError, Archive, ArchiveStats, Candidate, Embedded, Filter, PageLimit, Query, QueryPage, ReadError,
     StoredMessage, View,
@@ -29,6 +30,7 @@ pub struct Trouble {
 /// Everything a node stores goes through it, so that its health is what really happened and not what a check would guess.
 pub(crate) struct Watched {
     inner: Arc<Embedded>,
+    work: Arc<Work>,
     state: Mutex<Option<Failing>>,
 }
 
@@ -41,9 +43,9 @@ struct Failing {
 }
 
 impl Watched {
-    pub(crate) fn new(inner: Arc<Embedded>) -> Watched {
+    pub(crate) fn new(inner: Arc<Embedded>, work: Arc<Work>) -> Watched {
         gauge!("hearken_archive_writable").set(1.0);
-        let watched = Watched { inner, state: Mutex::new(None) };
+        let watched = Watched { inner, work, state: Mutex::new(None) };
         watched.measure();
         watched
     }
@@ -55,6 +57,11 @@ impl Watched {
             lasts: failing.since.elapsed(),
             failures: failing.failures,
         })
+    }
+
+    /// What verifying and storing took.
+    pub(crate) fn work(&self) -> &Work {
+        &self.work
     }
 
     /// How much is stored.
@@ -128,8 +135,11 @@ impl Archive for Watched {
     }
 
     fn admit(&self, batch: &[Candidate], now: u64) -> Result<Vec<Admission>, AdmitError> {
-        let started = Instant::now();
-        let result = self.note(started, batch, self.inner.admit(batch, now));
+        let (started, verified) = (Instant::now(), self.work.spent(Stage::Verify));
+        let admitted = self.inner.admit(batch, now);
+        let verifying = self.work.spent(Stage::Verify).saturating_sub(verified);
+        self.work.add(Stage::ArchiveWrite, started.elapsed().saturating_sub(verifying));
+        let result = self.note(started, batch, admitted);
         let stored = result.iter().flatten().filter(|admission| matches!(admission, Admission::Stored(_))).count();
         counter!("hearken_archive_stored_total").increment(stored as u64);
         result

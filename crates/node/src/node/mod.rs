@@ -9,10 +9,10 @@ mod repairs;
 mod start;
 
 use std::sync::{Arc, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use hearken::AntiEntropy;
+use hearken::{AntiEntropy, Stage};
 use hearken_archive::{Admission, Archive, ArchiveStats};
 use libp2p::{Multiaddr, PeerId};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -176,6 +176,11 @@ impl Running {
     /// What was relayed.
     pub fn live(&self) -> LiveStatus {
         self.live.status()
+    }
+
+    /// What its time went to, by stage: wall-clock time of all threads together.
+    pub fn work(&self) -> [(Stage, Duration); 6] {
+        Stage::ALL.map(|stage| (stage, self.sync.work().spent(stage) + self.watched.work().spent(stage)))
     }
 
     /// Who is connected.

@@ -58,8 +58,8 @@ pub enum StartError {
 impl Node {
     /// Brings a data folder online: listens, dials, relays and repairs. Returns once it listens.
     pub async fn start(folder: DataFolder, config: &Config, options: NodeOptions) -> Result<Node, StartError> {
-        let DataFolder { keypair, archive, validator } = folder;
-        let watched = Arc::new(Watched::new(archive));
+        let DataFolder { keypair, archive, validator, work } = folder;
+        let watched = Arc::new(Watched::new(archive, work));
         let archive: Arc<dyn Archive> = watched.clone();
         let peer_id = keypair.public().to_peer_id();
         let (mut swarm, gossipsub) = swarm(config, keypair)?;
@@ -71,6 +71,9 @@ impl Node {
         }
         let (sync, commands) = spawn_sync(config, &archive, &swarm, &gossipsub, options)?;
 
+        if config.paused {
+            sync.pause();
+        }
         let (requests, requested) = mpsc::channel(REQUESTS);
         let (stored, noted) = mpsc::channel(STORED);
         let (stop, stopped) = watch::channel(false);

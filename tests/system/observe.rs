@@ -1,0 +1,64 @@
+//! What Prometheus reads, and the dashboard and alert rules that are made of it.
+
+use std::collections::BTreeSet;
+
+use crate::harness::{Node, Trace, import, turn};
+
+const DASHBOARD: &str = include_str!("../../crates/node/ops/grafana.json");
+const ALERTS: &str = include_str!("../../crates/node/ops/alerts.yaml");
+
+/// Names of metrics in queries.
+fn named(text: &str) -> BTreeSet<&str> {
+    let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+    let prefixes = ["hearken_", "libp2p_", "process_"];
+    words.filter(|word| prefixes.iter().any(|prefix| word.starts_with(prefix))).collect()
+}
+
+#[test]
+fn every_metric_of_the_dashboard_and_the_rules_is_exported() {
+    let _turn = turn();
+    let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let trace = Trace::generate(40, 300);
+    import(there.path(), &trace);
+    let other = Node::start(there.path(), &[]);
+    let node = Node::start(here.path(), &[other.address()]);
+    node.repairs(trace.len());
+    let http = node.http();
+    let speaks = |json: &serde_json::Value| json[0]["protocols"].as_array().map(drop);
+    http.until("/admin/v1/peers", "a peer", speaks);
+    let text = http.get("/metrics").expect(200).body;
+
+    let mut exported = BTreeSet::new();
+    let mut types = BTreeSet::new();
+    for line in text.lines().filter(|line| !line.is_empty()) {
+        if let Some(comment) = line.strip_prefix("# ") {
+            let mut words = comment.split(' ');
+            if words.next() == Some("TYPE") {
+                let name = words.next().unwrap();
+                assert!(types.insert(name), "two types of {name}");
+                let kind = words.next().unwrap();
+                assert!(["counter", "gauge", "histogram", "summary", "untyped"].contains(&kind), "{line}");
+            }
+            continue;
+        }
+        let (series, value) = line.rsplit_once(' ').unwrap();
+        assert!(value.parse::<f64>().is_ok(), "{line}");
+        exported.insert(series.split('{').next().unwrap());
+    }
+    let wanted: BTreeSet<&str> = named(DASHBOARD).into_iter().chain(named(ALERTS)).collect();
+    assert!(wanted.len() > 30, "{wanted:?}");
+    let missing: Vec<&&str> = wanted.iter().filter(|name| !exported.contains(**name)).collect();
+    assert!(missing.is_empty(), "not exported: {missing:?}\n{text}");
+
+    let value = |series: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("no {series} in\n{text}")).parse::<f64>().unwrap()
+    };
+    assert_eq!(value("hearken_repaired_total"), 300.0);
+    assert_eq!(value("hearken_archive_messages"), 300.0);
+    assert_eq!(value("hearken_archive_writable"), 1.0);
+    assert_eq!(value("hearken_peers"), 1.0);
+    assert!(value("hearken_work_seconds{stage=\"archive_write\"}") > 0.0);
+    assert!(value("process_resident_memory_bytes") > 1e6);
+    serde_json::from_str::<serde_json::Value>(DASHBOARD).unwrap();
+}
