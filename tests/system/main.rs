@@ -11,6 +11,7 @@
 //! | `harness` | starting, watching and ending processes; making and comparing messages |
 //! | `api` | the HTTP interface: nwaku's routes and our own, and what it refuses |
 //! | `demo` | `hearken demo` makes five nodes equal |
+//! | `big_repair` | how long a big repair takes, and what it takes |
 //! | `kills` | a node killed in the middle of its repair loses nothing and finishes |
 //! | `chain` | a message known at one end of ten nodes in a row reaches the other |
 //! | `validator` | a node that refuses some messages is equal but for those, and never gets one twice |
@@ -28,6 +29,7 @@ mod api;
 mod bad_config;
 mod bad_files;
 mod bad_peers;
+mod big_repair;
 mod chain;
 mod demo;
 mod harness;

@@ -1,5 +1,5 @@
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -82,8 +82,12 @@ pub fn command() -> Command {
     command
 }
 
-/// The `hearken` of the build that this test is of: cargo puts it into the folder above the test's own.
+/// The `hearken` of the build that this test is of: cargo puts it into the folder above the test's own. `HEARKEN_PROGRAM` names
+/// another, relative to the top of the repository.
 fn program() -> PathBuf {
+    if let Some(program) = std::env::var_os("HEARKEN_PROGRAM") {
+        return Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(program);
+    }
     let test = std::env::current_exe().expect("a running program has a path");
     let folder = test.ancestors().nth(2).expect("tests lie in target/PROFILE/deps");
     let program = folder.join(format!("hearken{}", std::env::consts::EXE_SUFFIX));
