@@ -223,6 +223,29 @@ fn the_description_lists_exactly_what_is_served() {
 }
 
 #[test]
+fn no_answer_holds_the_nodes_secret() {
+    let data = tempfile::tempdir().unwrap();
+    let node = Node::start(data.path(), &[]);
+    let http = node.http();
+    let key = std::fs::read(data.path().join("identity.key")).unwrap();
+    // Whatever a key is encoded with, some middle part of it shows.
+    let secret = &key[6..36];
+    let hex: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
+    let base64 = BASE64_STANDARD.encode(secret);
+    let description = http.json("/openapi.json");
+    let paths = description["paths"].as_object().unwrap().iter();
+    let readable = paths.filter(|(path, methods)| methods.get("get").is_some() && !path.ends_with("/events"));
+    let mut looked_at = 0;
+    for (path, _) in readable {
+        let body = http.get(path).body.to_lowercase();
+        assert!(!body.contains(&hex) && !body.contains(&base64.to_lowercase()), "{path} shows the secret");
+        looked_at += 1;
+    }
+    assert!(looked_at > 10);
+    node.stop().success();
+}
+
+#[test]
 fn a_port_in_use_is_named_with_what_to_do() {
     let data = tempfile::tempdir().unwrap();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
