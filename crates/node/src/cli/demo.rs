@@ -43,7 +43,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
-    log_to_stderr(&arguments.log)?;
+    drop(log_to_stderr(&arguments.log)?);
     let settings = Settings {
         trace: arguments.trace,
         messages: arguments.messages.map(|messages| messages.max(1)),

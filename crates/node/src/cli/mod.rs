@@ -88,7 +88,7 @@ fn log_to_stderr(filter: &str) -> Result<SetLog, Failure> {
 /// The settings of a command that opens a data folder.
 fn load(source: &Source) -> Result<Config, Failure> {
     let config = source.load()?;
-    log_to_stderr(&config.log)?;
+    drop(log_to_stderr(&config.log)?);
     Ok(config)
 }
 
