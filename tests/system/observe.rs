@@ -1,8 +1,9 @@
 //! What Prometheus reads, and the dashboard and alert rules that are made of it.
 
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
-use crate::harness::{Node, Trace, import, turn};
+use crate::harness::{Node, PATIENCE, Trace, import, turn};
 
 const DASHBOARD: &str = include_str!("../../crates/node/ops/grafana.json");
 const ALERTS: &str = include_str!("../../crates/node/ops/alerts.yaml");
@@ -12,6 +13,27 @@ fn named(text: &str) -> BTreeSet<&str> {
     let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
     let prefixes = ["hearken_", "libp2p_", "process_"];
     words.filter(|word| prefixes.iter().any(|prefix| word.starts_with(prefix))).collect()
+}
+
+/// Names of the samples; checks that Prometheus can read all of it.
+fn exported(text: &str) -> BTreeSet<&str> {
+    let (mut names, mut types) = (BTreeSet::new(), BTreeSet::new());
+    for line in text.lines().filter(|line| !line.is_empty()) {
+        if let Some(comment) = line.strip_prefix("# ") {
+            let mut words = comment.split(' ');
+            if words.next() == Some("TYPE") {
+                let name = words.next().unwrap();
+                assert!(types.insert(name), "two types of {name}");
+                let kind = words.next().unwrap();
+                assert!(["counter", "gauge", "histogram", "summary", "untyped"].contains(&kind), "{line}");
+            }
+            continue;
+        }
+        let (series, value) = line.rsplit_once(' ').unwrap();
+        assert!(value.parse::<f64>().is_ok(), "{line}");
+        names.insert(series.split('{').next().unwrap());
+    }
+    names
 }
 
 #[test]
@@ -26,29 +48,20 @@ fn every_metric_of_the_dashboard_and_the_rules_is_exported() {
     let http = node.http();
     let speaks = |json: &serde_json::Value| json[0]["protocols"].as_array().map(drop);
     http.until("/admin/v1/peers", "a peer", speaks);
-    let text = http.get("/metrics").expect(200).body;
-
-    let mut exported = BTreeSet::new();
-    let mut types = BTreeSet::new();
-    for line in text.lines().filter(|line| !line.is_empty()) {
-        if let Some(comment) = line.strip_prefix("# ") {
-            let mut words = comment.split(' ');
-            if words.next() == Some("TYPE") {
-                let name = words.next().unwrap();
-                assert!(types.insert(name), "two types of {name}");
-                let kind = words.next().unwrap();
-                assert!(["counter", "gauge", "histogram", "summary", "untyped"].contains(&kind), "{line}");
-            }
-            continue;
-        }
-        let (series, value) = line.rsplit_once(' ').unwrap();
-        assert!(value.parse::<f64>().is_ok(), "{line}");
-        exported.insert(series.split('{').next().unwrap());
-    }
     let wanted: BTreeSet<&str> = named(DASHBOARD).into_iter().chain(named(ALERTS)).collect();
     assert!(wanted.len() > 30, "{wanted:?}");
-    let missing: Vec<&&str> = wanted.iter().filter(|name| !exported.contains(**name)).collect();
-    assert!(missing.is_empty(), "not exported: {missing:?}\n{text}");
+    // Some are told only once the group's next announcement is due.
+    let deadline = Instant::now() + PATIENCE;
+    let text = loop {
+        let text = http.get("/metrics").expect(200).body;
+        let exported = exported(&text);
+        let missing: Vec<&&str> = wanted.iter().filter(|name| !exported.contains(**name)).collect();
+        if missing.is_empty() {
+            break text;
+        }
+        assert!(Instant::now() < deadline, "{text}\nnot exported: {missing:?}");
+        std::thread::sleep(Duration::from_millis(100));
+    };
 
     let value = |series: &str| {
         let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));

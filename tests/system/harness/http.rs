@@ -38,7 +38,9 @@ impl Answer {
 impl Http {
     /// The interface at `http://ADDRESS:PORT`.
     pub fn new(base: &str) -> Http {
-        let config = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(PATIENCE)).build();
+        let config = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(PATIENCE));
+        // A connection that the server closes just then would look like a failure.
+        let config = config.max_idle_connections(0).build();
         Http { base: base.trim_end_matches('/').to_owned(), agent: config.into() }
     }
 

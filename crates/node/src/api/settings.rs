@@ -7,7 +7,7 @@ use axum::extract::State as Extract;
 use axum::http::StatusCode;
 use serde_json::Value;
 
-use super::ask::{self, Segment};
+use super::ask::{self, MaybeJson, Segment};
 use super::guard::Admin;
 use super::refusal::{Refusal, quote};
 use super::server::State;
@@ -39,7 +39,11 @@ pub(super) async fn change(
 }
 
 /// Reads file, environment and flags again, as SIGHUP does.
-pub(super) async fn reload(_: Admin, Extract(state): Extract<State>) -> Result<Json<Changed>, Refusal> {
+pub(super) async fn reload(
+    _: Admin,
+    Extract(state): Extract<State>,
+    _: MaybeJson<Value>,
+) -> Result<Json<Changed>, Refusal> {
     let node = state.node.running().ok_or_else(Refusal::stopped)?;
     done(state.settings.reload(node.sync()))
 }
@@ -49,6 +53,7 @@ pub(super) async fn log_level(
     _: Admin,
     Extract(state): Extract<State>,
     Segment(level): Segment,
+    _: MaybeJson<Value>,
 ) -> Result<Json<Changed>, Refusal> {
     let node = state.node.running().ok_or_else(Refusal::stopped)?;
     // nwaku has some levels that are called otherwise.
