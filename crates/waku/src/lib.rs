@@ -1,6 +1,6 @@
-//! Waku's message, its deterministic hash, and its topics.
+//! Waku's message, its deterministic hash, its topics, and the protocols by which stores are asked.
 //!
-//! What a store node has to know of Waku, and nothing of networks: [`WakuMessage`] is the protobuf message of Waku's
+//! What a store node has to know of Waku, and nothing of swarms: [`WakuMessage`] is the protobuf message of Waku's
 //! relay ([14/WAKU2-MESSAGE](https://rfc.vac.dev/waku/standards/core/14/message)), [`message_hash`] its id, [`WakuFormat`]
 //! teaches a [`hearken_archive::Archive`] both, and [`Shard`] and [`ContentTopic`] read the names of topics
 //! ([51/WAKU2-RELAY-SHARDING](https://rfc.vac.dev/waku/standards/core/relay-sharding)).
@@ -35,12 +35,18 @@
 //! | `format` | both as the archive's [`MessageFormat`](hearken_archive::MessageFormat) |
 //! | [`ndjson`] | messages as lines of JSON, in and out of files |
 //! | `topics` | shards, content topics, autosharding |
+//! | [`store`] | Store v3: requests and responses, what a node answers out of its archive, how a client pages |
+//! | [`metadata`] | what nodes tell each other of their cluster and shards |
+//! | [`framing`] | both on a stream: any `AsyncRead` and `AsyncWrite`, such as libp2p's |
 #![forbid(unsafe_code)]
 
 mod format;
+pub mod framing;
 mod hash;
 mod message;
+pub mod metadata;
 pub mod ndjson;
+pub mod store;
 mod topics;
 
 pub use format::{MAX_META, WakuFormat};
