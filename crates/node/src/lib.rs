@@ -21,10 +21,12 @@
 //!
 //! | module | holds |
 //! | --- | --- |
+//! | `backfill` | older history, fetched by sync or by Store v3 |
 //! | `cli` | the command line |
 //! | `config` | settings: defaults, file, environment, flags |
 //! | `folder`, `identity` | the data folder: archive and key |
 //! | `network` | the swarm, and staying connected to configured peers |
+//! | `discovery` | finding peers in lists in DNS |
 //! | `node` | the event loop, live messages, health, what happened lately |
 //! | `api`, `page`, `metrics` | the HTTP interface, the status page, what Prometheus reads |
 //! | `import`, `export` | messages as lines of JSON ([`ndjson`]), into and out of an archive |
@@ -34,10 +36,12 @@
 #![forbid(unsafe_code)]
 
 pub mod api;
+mod backfill;
 pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod demo;
+pub mod discovery;
 pub mod export;
 pub mod faults;
 pub mod folder;

@@ -1,10 +1,14 @@
 //! The command line.
 
+mod backfill;
 mod check;
 mod config;
 mod demo;
+mod diff;
 mod export;
 mod import;
+mod publish;
+mod query;
 mod run;
 
 use std::path::PathBuf;
@@ -24,7 +28,8 @@ const INCOMPLETE: u8 = 3;
 /// A Waku store node that keeps its messages equal with its neighbours'.
 ///
 /// Exit codes: 0 all is well; 1 an error; 2 a wrong command line; 3 done, but not all is well (import: some lines were bad;
-/// demo: the nodes did not become equal; check: something was wrong and has been repaired).
+/// demo: the nodes did not become equal; check: something was wrong and has been repaired; publish: the node did not
+/// store it; backfill: part of the time could not be asked for; diff: there are differences).
 #[derive(Debug, Parser)]
 #[command(name = "hearken", version, propagate_version = true, max_term_width = 110)]
 struct Arguments {
@@ -44,6 +49,14 @@ enum Command {
     Export(export::Arguments),
     /// Check a data folder whose node is not running, and repair what is wrong with its index.
     Check(check::Arguments),
+    /// Ask any store node for messages (Store v3).
+    Query(query::Arguments),
+    /// Publish a message through any relay node.
+    Publish(publish::Arguments),
+    /// Fetch older history into a data folder whose node is not running, from any node.
+    Backfill(backfill::Arguments),
+    /// Show which messages a data folder, whose node is not running, and another node do not have in common, and why.
+    Diff(diff::Arguments),
     /// Print the effective settings as a configuration file; without flags, the defaults.
     Config(config::Arguments),
 }
@@ -59,6 +72,10 @@ pub fn main() -> ExitCode {
         Command::Import(arguments) => import::run(arguments),
         Command::Export(arguments) => export::run(arguments),
         Command::Check(arguments) => check::run(arguments),
+        Command::Query(arguments) => query::run(arguments),
+        Command::Publish(arguments) => publish::run(arguments),
+        Command::Backfill(arguments) => backfill::run(arguments),
+        Command::Diff(arguments) => diff::run(arguments),
         Command::Config(arguments) => config::run(arguments),
     };
     result.unwrap_or_else(|error| {
@@ -94,7 +111,11 @@ fn load(source: &Source) -> Result<Config, Failure> {
 
 /// Opens a data folder that has to be there already.
 fn open_existing(source: &Source) -> Result<DataFolder, Failure> {
-    let config = load(source)?;
+    open_folder(&load(source)?)
+}
+
+/// The same with settings that were read already.
+fn open_folder(config: &Config) -> Result<DataFolder, Failure> {
     let path = config.data_dir.join(ARCHIVE_FILE);
     if !path.exists() {
         return Err(format!(
@@ -103,7 +124,7 @@ fn open_existing(source: &Source) -> Result<DataFolder, Failure> {
         )
         .into());
     }
-    Ok(DataFolder::open(&config, None)?)
+    Ok(DataFolder::open(config, None)?)
 }
 
 /// A runtime with as many threads as there are cores.

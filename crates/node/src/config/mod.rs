@@ -6,15 +6,18 @@ mod print;
 mod source;
 pub(crate) mod text;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use hearken_archive::Filter;
+use hearken_waku::{ContentTopic, Shard, TopicError, autoshard};
 use libp2p::Multiaddr;
 use libp2p::multiaddr::Protocol;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::discovery::{DnsServer, ListUrl};
 
 pub use change::{ChangeError, Changed, SetLog, Settings};
 pub use load::ConfigError;
@@ -33,6 +36,7 @@ pub struct Config {
     /// Whether anti-entropy rests: others are served, but nobody is asked.
     pub paused: bool,
     /// The groups that are kept.
+    #[serde(deserialize_with = "groups")]
     pub groups: Vec<GroupConfig>,
     /// Where to listen.
     #[serde(with = "text::list")]
@@ -42,6 +46,12 @@ pub struct Config {
     pub peers: Vec<Multiaddr>,
     /// Most connections at a time.
     pub max_connections: u32,
+    /// Most connections that come from one address.
+    pub max_connections_per_address: u32,
+    /// Finding peers.
+    pub discovery: DiscoveryConfig,
+    /// The Store protocol.
+    pub store: StoreConfig,
     /// What messages are admitted.
     pub messages: MessagesConfig,
     /// Keeping them.
@@ -63,6 +73,35 @@ pub struct GroupConfig {
     pub pubsub_topic: String,
     /// Content topics; none: all of them.
     pub content_topics: BTreeSet<String>,
+}
+
+/// Finding peers beside those that are named.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DiscoveryConfig {
+    /// Connections that the node makes to peers that it found.
+    pub peers: u32,
+    /// Lists of nodes in DNS (EIP-1459).
+    #[serde(with = "text::list")]
+    pub dns: Vec<ListUrl>,
+    /// Who resolves their names.
+    #[serde(with = "text::one")]
+    pub dns_server: DnsServer,
+    /// How often they are read.
+    #[serde(with = "text::one")]
+    pub dns_interval: Duration,
+    /// Look for nodes in the local network.
+    pub mdns: bool,
+}
+
+/// Answering queries of the Store protocol.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StoreConfig {
+    /// Whether to.
+    pub enabled: bool,
+    /// Requests a second of one peer.
+    pub requests_rate: u32,
 }
 
 /// What messages are admitted.
@@ -128,15 +167,46 @@ impl Default for Config {
             log: "warn,hearken=info".to_owned(),
             paused: false,
             groups: vec![GroupConfig::whole("/waku/2/rs/66/0")],
-            listen: vec![Multiaddr::from(Ipv4Addr::UNSPECIFIED).with(Protocol::Tcp(60000))],
+            listen: default_addresses(),
             peers: Vec::new(),
             max_connections: 200,
+            max_connections_per_address: 64,
+            discovery: DiscoveryConfig::default(),
+            store: StoreConfig::default(),
             messages: MessagesConfig::default(),
             archive: ArchiveConfig::default(),
             api: ApiConfig::default(),
             sync: hearken_scheduler::Config::default(),
             resources: hearken::Limits::default(),
         }
+    }
+}
+
+/// TCP as nwaku, WebSocket for browsers, QUIC.
+fn default_addresses() -> Vec<Multiaddr> {
+    let any = || Multiaddr::from(Ipv4Addr::UNSPECIFIED);
+    vec![
+        any().with(Protocol::Tcp(60000)),
+        any().with(Protocol::Tcp(8000)).with(Protocol::Ws("/".into())),
+        any().with(Protocol::Udp(60000)).with(Protocol::QuicV1),
+    ]
+}
+
+impl Default for DiscoveryConfig {
+    fn default() -> DiscoveryConfig {
+        DiscoveryConfig {
+            peers: 16,
+            dns: Vec::new(),
+            dns_server: DnsServer::System,
+            dns_interval: Duration::from_secs(30 * 60),
+            mdns: false,
+        }
+    }
+}
+
+impl Default for StoreConfig {
+    fn default() -> StoreConfig {
+        StoreConfig { enabled: true, requests_rate: 50 }
     }
 }
 
@@ -179,10 +249,15 @@ impl GroupConfig {
 }
 
 #[derive(Serialize, Deserialize)]
-#[serde(untagged, expecting = "expected a pubsub topic, or { pubsub_topic = \"...\", content_topics = [\"...\"] }")]
+#[serde(
+    untagged,
+    expecting = "expected a pubsub topic, or { pubsub_topic = \"...\", content_topics = [\"...\"] }, or \
+                 { cluster = 1, shards = 8 } with content_topics or without"
+)]
 enum WrittenGroup {
     Whole(String),
     Part(PartOfTopic),
+    Autosharded(Autosharded),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -190,6 +265,53 @@ enum WrittenGroup {
 struct PartOfTopic {
     pubsub_topic: String,
     content_topics: BTreeSet<String>,
+}
+
+/// A network that finds the shard of a message by its content topic: all of its shards, or those of some content topics.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Autosharded {
+    cluster: u16,
+    shards: u16,
+    #[serde(default)]
+    content_topics: BTreeSet<String>,
+}
+
+impl WrittenGroup {
+    /// The groups that it stands for.
+    fn expand(self) -> Result<Vec<GroupConfig>, TopicError> {
+        match self {
+            WrittenGroup::Whole(pubsub_topic) => Ok(vec![GroupConfig::whole(&pubsub_topic)]),
+            WrittenGroup::Part(PartOfTopic { pubsub_topic, content_topics }) => {
+                Ok(vec![GroupConfig { pubsub_topic, content_topics }])
+            }
+            WrittenGroup::Autosharded(network) => network.expand(),
+        }
+    }
+}
+
+impl Autosharded {
+    fn expand(self) -> Result<Vec<GroupConfig>, TopicError> {
+        let Autosharded { cluster, shards, content_topics } = self;
+        if content_topics.is_empty() {
+            let topic = |index| GroupConfig::whole(&Shard { cluster, index }.to_string());
+            return Ok((0..shards).map(topic).collect());
+        }
+        let mut groups: BTreeMap<Shard, BTreeSet<String>> = BTreeMap::new();
+        for topic in content_topics {
+            let shard = autoshard(&topic.parse::<ContentTopic>()?, cluster, shards)?;
+            groups.entry(shard).or_default().insert(topic);
+        }
+        let group =
+            |(shard, content_topics): (Shard, _)| GroupConfig { pubsub_topic: shard.to_string(), content_topics };
+        Ok(groups.into_iter().map(group).collect())
+    }
+}
+
+/// The groups of the settings: each entry stands for one or, where it is a network, several.
+fn groups<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<GroupConfig>, D::Error> {
+    let written = Vec::<WrittenGroup>::deserialize(deserializer)?.into_iter().map(WrittenGroup::expand);
+    Ok(written.collect::<Result<Vec<_>, _>>().map_err(serde::de::Error::custom)?.concat())
 }
 
 impl Serialize for GroupConfig {
@@ -200,16 +322,5 @@ impl Serialize for GroupConfig {
             false => WrittenGroup::Part(PartOfTopic { pubsub_topic, content_topics }),
         };
         written.serialize(serializer)
-    }
-}
-
-impl<'de> Deserialize<'de> for GroupConfig {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<GroupConfig, D::Error> {
-        Ok(match WrittenGroup::deserialize(deserializer)? {
-            WrittenGroup::Whole(pubsub_topic) => GroupConfig::whole(&pubsub_topic),
-            WrittenGroup::Part(PartOfTopic { pubsub_topic, content_topics }) => {
-                GroupConfig { pubsub_topic, content_topics }
-            }
-        })
     }
 }

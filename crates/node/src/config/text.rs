@@ -169,19 +169,11 @@ impl Text for ByteSize {
 }
 
 impl Text for Multiaddr {
-    const EXPECTED: &'static str =
-        r#"a TCP multiaddress such as "/ip4/192.0.2.1/tcp/60000" or "/dns4/example.org/tcp/60000/p2p/16Uiu2...""#;
+    const EXPECTED: &'static str = r#"a multiaddress: TCP such as "/ip4/192.0.2.1/tcp/60000" or "/dns4/example.org/tcp/60000/p2p/16Uiu2...", WebSocket (".../tcp/8000/ws"), or QUIC (".../udp/60000/quic-v1")"#;
 
     fn parse(text: &str) -> Option<Multiaddr> {
         let address: Multiaddr = text.parse().ok()?;
-        let mut parts = address.iter();
-        let host = matches!(
-            parts.next(),
-            Some(Protocol::Ip4(_) | Protocol::Ip6(_) | Protocol::Dns(_) | Protocol::Dns4(_) | Protocol::Dns6(_))
-        );
-        let port = matches!(parts.next(), Some(Protocol::Tcp(_)));
-        let rest = matches!((parts.next(), parts.next()), (None, None) | (Some(Protocol::P2p(_)), None));
-        (host && port && rest).then_some(address)
+        is_dialable(&address).then_some(address)
     }
 
     fn format(&self) -> String {
@@ -213,6 +205,27 @@ impl Text for Listen {
             Listen::Off => "off".to_owned(),
             Listen::At(address) => address.to_string(),
         }
+    }
+}
+
+/// A host, a transport that the node speaks, and maybe a peer.
+pub(crate) fn is_dialable(address: &Multiaddr) -> bool {
+    let mut parts: Vec<Protocol<'_>> = address.iter().collect();
+    if let Some(Protocol::P2p(_)) = parts.last() {
+        parts.pop();
+    }
+    let Some((host, transport)) = parts.split_first() else { return false };
+    let known = matches!(
+        transport,
+        [Protocol::Tcp(_)]
+            | [Protocol::Tcp(_), Protocol::Ws(_) | Protocol::Wss(_)]
+            | [Protocol::Tcp(_), Protocol::Tls, Protocol::Ws(_)]
+            | [Protocol::Udp(_), Protocol::QuicV1]
+    );
+    match host {
+        Protocol::Dnsaddr(_) => transport.is_empty() || known,
+        Protocol::Ip4(_) | Protocol::Ip6(_) | Protocol::Dns(_) | Protocol::Dns4(_) | Protocol::Dns6(_) => known,
+        _ => false,
     }
 }
 

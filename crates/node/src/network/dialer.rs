@@ -136,6 +136,10 @@ pub(crate) async fn resolve(place: usize, address: Multiaddr, resolved: mpsc::Se
 }
 
 async fn look_up(address: Multiaddr) -> io::Result<Multiaddr> {
+    // A certificate is for the name: then the transport resolves it, as it does where the address is part of what is looked up.
+    if address.iter().any(|part| matches!(part, Protocol::Wss(_) | Protocol::Tls)) {
+        return Ok(address);
+    }
     let (host, want_v4, want_v6) = match address.iter().next() {
         Some(Protocol::Dns(host)) => (host.into_owned(), true, true),
         Some(Protocol::Dns4(host)) => (host.into_owned(), true, false),

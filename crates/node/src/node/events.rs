@@ -11,10 +11,11 @@ use hearken_tree::GroupId;
 use libp2p::gossipsub::{self, IdentTopic};
 use libp2p::swarm::dial_opts::DialOpts;
 use libp2p::swarm::{ConnectionId, SwarmEvent};
-use libp2p::{Multiaddr, PeerId, Swarm, identify};
+use libp2p::{Multiaddr, PeerId, Swarm, identify, mdns};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::broadcast::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
 
 use super::activity::Activity;
@@ -24,11 +25,14 @@ use super::neighbours::Neighbours;
 use super::repairs::Repairs;
 use super::{Request, StartError};
 use crate::clock::Clock;
+use crate::discovery::{FoundPeer, without_peer};
 use crate::metrics::Metrics;
-use crate::network::{Behaviour, BehaviourEvent, Dialer, resolve};
+use crate::network::{Behaviour, BehaviourEvent, Dialer, Protocols, Seeker, Speaks, resolve};
 
 /// How often messages that have become too old are dropped.
 const RETAIN_EVERY: Duration = Duration::from_secs(60);
+/// How often the peer book is written, if it has changed.
+const SAVE_EVERY: Duration = Duration::from_secs(30);
 /// How often repairs are reported.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
 /// How often an archive that could not be written is tried again.
@@ -41,6 +45,14 @@ pub(super) struct EventLoop {
     pub(super) sync: AntiEntropy,
     pub(super) commands: Commands,
     pub(super) live: Live,
+    pub(super) protocols: Protocols,
+    /// Peers that turned out to be of another network.
+    pub(super) foreigners: mpsc::Receiver<PeerId>,
+    pub(super) seeker: Seeker,
+    /// Peers that somebody found.
+    pub(super) found: mpsc::Receiver<FoundPeer>,
+    /// The task that reads lists of nodes; dropped, it ends.
+    pub(super) _lists: JoinSet<()>,
     pub(super) dialer: Dialer,
     pub(super) archive: Arc<dyn Archive>,
     pub(super) watched: Arc<Watched>,
@@ -83,9 +95,10 @@ impl EventLoop {
         let mut notices = self.sync.notices();
         let mut stop = self.stop.clone();
         let (mut retain, mut report, mut recheck) = (every(RETAIN_EVERY), every(REPORT_EVERY), every(RECHECK_EVERY));
+        let mut save = every(SAVE_EVERY);
         let (resolved, mut to_dial) = mpsc::channel(16);
         loop {
-            let due = self.dialer.deadline();
+            let (due, seek) = (self.dialer.deadline(), self.seeker.deadline(Instant::now()));
             tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => break,
                 event = self.swarm.select_next_some() => self.on_event(event),
@@ -102,6 +115,13 @@ impl EventLoop {
                     }
                 }
                 Some((place, address)) = to_dial.recv() => self.dial(place, address),
+                () = sleep_until(seek.unwrap_or_else(Instant::now)), if seek.is_some() => self.seek(),
+                Some(found) = self.found.recv() => self.seeker.found(found),
+                _ = save.tick() => self.save_book(),
+                Some(peer) = self.foreigners.recv() => {
+                    // It may have gone by itself.
+                    let _ = self.swarm.disconnect_peer_id(peer);
+                }
                 _ = retain.tick() => self.retain(),
                 _ = recheck.tick(), if self.watched.trouble().is_some() => self.recheck(),
             }
@@ -125,6 +145,10 @@ impl EventLoop {
         }
         repairs.finish(&sync.status());
         self.log_work();
+        if let Some(save) = self.seeker.take_changes() {
+            // Its error was logged.
+            let _ = tokio::task::spawn_blocking(save).await;
+        }
     }
 
     fn on_event(&mut self, event: SwarmEvent<BehaviourEvent>) {
@@ -137,6 +161,12 @@ impl EventLoop {
             SwarmEvent::Behaviour(BehaviourEvent::Identify(identify::Event::Received { peer_id, info, .. })) => {
                 self.sync.on_protocols(peer_id, &info.protocols);
                 self.neighbours.identified(&peer_id, &info);
+                self.protocols.on_protocols(peer_id, &info.protocols);
+                let speaks = Speaks::of(&info.protocols);
+                if self.seeker.identified(peer_id, &info.observed_addr, info.listen_addrs, speaks) {
+                    tracing::debug!(peer = %peer_id, "makes room for a peer that may speak sync");
+                    let _ = self.swarm.disconnect_peer_id(peer_id);
+                }
                 tracing::debug!(peer = %peer_id, agent = info.agent_version, "identified");
             }
             SwarmEvent::ConnectionEstablished { peer_id, connection_id, endpoint, num_established, .. } => {
@@ -148,17 +178,25 @@ impl EventLoop {
                 if let Some(asker) = self.dials.remove(&connection_id) {
                     let _ = asker.send(Ok(peer_id));
                 }
+                self.seeker.connected(connection_id, peer_id, self.clock.now());
             }
             SwarmEvent::ConnectionClosed { peer_id, num_established: 0, cause, .. } => {
                 let cause = cause.map_or_else(|| "closed".to_owned(), |cause| cause.to_string());
                 tracing::info!("disconnected from {peer_id}: {cause}");
                 self.dialer.disconnected(peer_id, Instant::now());
                 self.neighbours.disconnected(&peer_id);
+                self.seeker.disconnected(peer_id, Instant::now());
+            }
+            SwarmEvent::Behaviour(BehaviourEvent::Mdns(mdns::Event::Discovered(peers))) => {
+                for (peer, address) in peers {
+                    self.seeker.found(FoundPeer { peer, addresses: vec![without_peer(address)], shards: None });
+                }
             }
             SwarmEvent::OutgoingConnectionError { connection_id, error, .. } => {
                 if let Some(asker) = self.dials.remove(&connection_id) {
                     let _ = asker.send(Err(error.to_string()));
                 }
+                self.seeker.failed(connection_id, Instant::now());
                 if let Some((address, pause)) = self.dialer.failed(connection_id, Instant::now()) {
                     tracing::info!("{address} cannot be reached, again in {pause:?}: {error}");
                 }
@@ -207,6 +245,22 @@ impl EventLoop {
         match self.swarm.dial(dial) {
             Ok(()) => drop(self.dials.insert(id, answer)),
             Err(error) => drop(answer.send(Err(error.to_string()))),
+        }
+    }
+
+    /// Dials a peer of the book.
+    fn seek(&mut self) {
+        let Some(dial) = self.seeker.due(Instant::now()) else { return };
+        let id = dial.connection_id();
+        if let Err(error) = self.swarm.dial(dial) {
+            tracing::debug!(%error, "a peer of the book is not dialled");
+            self.seeker.failed(id, Instant::now());
+        }
+    }
+
+    fn save_book(&mut self) {
+        if let Some(save) = self.seeker.take_changes() {
+            tokio::task::spawn_blocking(save);
         }
     }
 

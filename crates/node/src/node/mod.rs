@@ -19,6 +19,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::clock::Clock;
+use crate::discovery::FoundPeer;
 use crate::faults::Faults;
 use crate::metrics::Metrics;
 
@@ -58,6 +59,7 @@ pub struct Running {
     activity: Arc<activity::Activity>,
     neighbours: Arc<neighbours::Neighbours>,
     requests: mpsc::Sender<Request>,
+    found: mpsc::Sender<FoundPeer>,
     clock: Clock,
     started: Instant,
 }
@@ -70,6 +72,17 @@ pub struct NodeHandle(Weak<Running>);
 enum Request {
     Publish { pubsub_topic: String, body: Bytes, answer: oneshot::Sender<Result<Admission, PublishError>> },
     Dial { address: Multiaddr, answer: oneshot::Sender<Result<PeerId, String>> },
+}
+
+/// Takes peers that a host's own source finds: a registry, a configuration service, another protocol.
+#[derive(Clone, Debug)]
+pub struct PeerSource(mpsc::Sender<FoundPeer>);
+
+impl PeerSource {
+    /// Enters a peer into the node's book, from which it makes connections; `false` once the node has stopped.
+    pub async fn found(&self, peer: FoundPeer) -> bool {
+        self.0.send(peer).await.is_ok()
+    }
 }
 
 /// A message was not published, or not stored.
@@ -212,6 +225,11 @@ impl Running {
     /// When it was started.
     pub fn started(&self) -> Instant {
         self.started
+    }
+
+    /// Where the host's own source of peers reports those that it finds. Connections are made as `discovery.peers` allows.
+    pub fn peer_source(&self) -> PeerSource {
+        PeerSource(self.found.clone())
     }
 
     /// Stores a message durably and relays it; returns what the archive says of it.

@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::sync::Arc;
 use std::time::Instant;
 
 use hearken::{AntiEntropy, Commands, Host, SpawnError};
 use hearken_archive::Archive;
+use hearken_waku::metadata::Metadata;
 use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, Swarm, gossipsub};
 use tokio::sync::{mpsc, watch};
@@ -20,12 +21,16 @@ use super::neighbours::Neighbours;
 use super::{Node, NodeOptions, Running};
 use crate::config::Config;
 use crate::folder::DataFolder;
-use crate::network::{Behaviour, Dialer, SetupError, swarm};
+use crate::network::{Behaviour, Dialer, Seeker, SetupError, read_lists, serve, swarm};
 
 /// Requests of the node's own user that wait.
 const REQUESTS: usize = 64;
 /// Notes of stored live messages that wait.
 const STORED: usize = 256;
+/// Peers that were found and wait to be entered into the book.
+const FOUND: usize = 256;
+/// Peers of other networks that wait to be disconnected.
+const FOREIGN: usize = 64;
 
 /// The node could not start.
 #[derive(Debug, thiserror::Error)]
@@ -62,13 +67,21 @@ impl Node {
         let watched = Arc::new(Watched::new(archive, work));
         let archive: Arc<dyn Archive> = watched.clone();
         let peer_id = keypair.public().to_peer_id();
-        let (mut swarm, gossipsub) = swarm(config, keypair)?;
+        let (mut swarm, gossipsub) = Box::pin(swarm(config, keypair)).await?;
         for address in &config.listen {
             listen(&mut swarm, address)?;
         }
         for group in &config.groups {
             subscribe(&mut swarm, &group.pubsub_topic)?;
         }
+        let (foreign, foreigners) = mpsc::channel(FOREIGN);
+        let metadata = Metadata::of(config.groups.iter().map(|group| group.pubsub_topic.as_str()));
+        let streams = swarm.behaviour().streams.new_control();
+        let shards = metadata.cluster_and_shards();
+        let protocols = serve(streams, archive.clone(), metadata, &config.store, foreign)?;
+        let seeker = Seeker::new(config.data_dir.clone(), peer_id, config.discovery.peers, shards);
+        let (found, peers_found) = mpsc::channel(FOUND);
+        let lists = read_lists(&config.discovery, found.clone())?;
         let (sync, commands) = spawn_sync(config, &archive, &swarm, &gossipsub, options)?;
 
         if config.paused {
@@ -88,6 +101,11 @@ impl Node {
             sync: sync.clone(),
             commands,
             live,
+            protocols,
+            foreigners,
+            seeker,
+            found: peers_found,
+            _lists: lists,
             dialer: Dialer::new(&config.peers, tokio::time::Instant::now()),
             archive: archive.clone(),
             watched: watched.clone(),
@@ -112,6 +130,7 @@ impl Node {
             activity,
             neighbours,
             requests,
+            found,
             clock: options.clock,
             started: Instant::now(),
         };
@@ -164,6 +183,11 @@ fn probe(address: &Multiaddr) -> io::Result<()> {
             Protocol::Tcp(port) if port > 0 => {
                 if let Some(host) = ip {
                     return TcpListener::bind(SocketAddr::new(host, port)).map(drop);
+                }
+            }
+            Protocol::Udp(port) if port > 0 => {
+                if let Some(host) = ip {
+                    return UdpSocket::bind(SocketAddr::new(host, port)).map(drop);
                 }
             }
             _ => {}

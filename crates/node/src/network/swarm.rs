@@ -1,0 +1,109 @@
+//! The swarm: what a node speaks, over which transports.
+
+use std::time::Duration;
+
+use libp2p::connection_limits::{self, ConnectionLimits};
+use libp2p::gossipsub::{self, MessageAuthenticity, PeerScoreThresholds};
+use libp2p::identity::Keypair;
+use libp2p::swarm::NetworkBehaviour;
+use libp2p::swarm::behaviour::toggle::Toggle;
+use libp2p::{PeerId, Swarm, SwarmBuilder, identify, mdns, noise, ping, tcp, yamux};
+
+use super::per_address::PerAddress;
+use super::relay::{relay_config, scores};
+use crate::config::Config;
+
+/// Between two peers without a common group nothing may keep a connection in use; streams of the synchronisation are warm anyway.
+const IDLE: Duration = Duration::from_secs(600);
+/// Streams that a peer may have open on one connection with mplex, which has no flow control: JavaScript clients use a handful.
+const MPLEX_STREAMS: usize = 64;
+
+/// What a node speaks.
+#[derive(NetworkBehaviour)]
+pub(crate) struct Behaviour {
+    pub(crate) gossipsub: gossipsub::Behaviour,
+    pub(crate) streams: libp2p_stream::Behaviour,
+    identify: identify::Behaviour,
+    ping: ping::Behaviour,
+    mdns: Toggle<mdns::tokio::Behaviour>,
+    limits: connection_limits::Behaviour,
+    per_address: PerAddress,
+}
+
+/// The swarm could not be set up.
+#[derive(Debug, thiserror::Error)]
+#[error("the network could not be set up: {0}")]
+pub struct SetupError(String);
+
+impl SetupError {
+    pub(super) fn new(error: impl std::fmt::Display) -> SetupError {
+        SetupError(error.to_string())
+    }
+}
+
+/// A node's swarm, and what its gossipsub was built with.
+pub(crate) async fn swarm(
+    config: &Config,
+    keypair: Keypair,
+) -> Result<(Swarm<Behaviour>, gossipsub::Config), SetupError> {
+    let relay = relay_config(config.messages.max_size)?;
+    let behaviour = behaviour(config, relay.clone(), &keypair)?;
+    Ok((build(keypair, behaviour).await?, relay))
+}
+
+/// A swarm over every transport that Waku's nodes and clients use: TCP and WebSocket, each with noise and with yamux or, where
+/// a peer knows no other, mplex; QUIC. Names are resolved by the system's configuration.
+pub(super) async fn build<B: NetworkBehaviour>(keypair: Keypair, behaviour: B) -> Result<Swarm<B>, SetupError> {
+    let muxers = (yamux::Config::default, mplex);
+    let swarm = SwarmBuilder::with_existing_identity(keypair)
+        .with_tokio()
+        .with_tcp(tcp::Config::default().nodelay(true), noise::Config::new, muxers)
+        .map_err(SetupError::new)?
+        .with_quic()
+        .with_dns()
+        .map_err(|error| SetupError(format!("the system's resolver configuration: {error}")))?
+        .with_websocket(noise::Config::new, muxers)
+        .await
+        .map_err(SetupError::new)?
+        .with_behaviour(|_| behaviour)
+        .map_err(SetupError::new)?
+        .with_swarm_config(|swarm| swarm.with_idle_connection_timeout(IDLE))
+        .build();
+    Ok(swarm)
+}
+
+fn mplex() -> libp2p_mplex::Config {
+    let mut mplex = libp2p_mplex::Config::new();
+    // Reading stops where a stream's buffer is full: without flow control, the alternative is to lose the stream.
+    mplex.set_max_num_streams(MPLEX_STREAMS).set_max_buffer_behaviour(libp2p_mplex::MaxBufferBehaviour::Block);
+    mplex
+}
+
+fn behaviour(config: &Config, relay: gossipsub::Config, keypair: &Keypair) -> Result<Behaviour, SetupError> {
+    let mut gossipsub = gossipsub::Behaviour::new(MessageAuthenticity::Anonymous, relay).map_err(SetupError::new)?;
+    gossipsub.with_peer_score(scores(), PeerScoreThresholds::default()).map_err(SetupError::new)?;
+    let limits = ConnectionLimits::default()
+        .with_max_established(Some(config.max_connections))
+        .with_max_pending_incoming(Some(config.max_connections))
+        .with_max_established_per_peer(Some(2));
+    Ok(Behaviour {
+        gossipsub,
+        streams: libp2p_stream::Behaviour::new(),
+        identify: identify(keypair),
+        ping: ping::Behaviour::default(),
+        mdns: mdns(config.discovery.mdns, keypair.public().to_peer_id())?,
+        limits: connection_limits::Behaviour::new(limits),
+        per_address: PerAddress::new(config.max_connections_per_address),
+    })
+}
+
+pub(super) fn identify(keypair: &Keypair) -> identify::Behaviour {
+    let agent = format!("hearken/{}", env!("CARGO_PKG_VERSION"));
+    let identify = identify::Config::new("/ipfs/id/1.0.0".to_owned(), keypair.public()).with_agent_version(agent);
+    identify::Behaviour::new(identify)
+}
+
+fn mdns(wanted: bool, own: PeerId) -> Result<Toggle<mdns::tokio::Behaviour>, SetupError> {
+    let mdns = wanted.then(|| mdns::tokio::Behaviour::new(mdns::Config::default(), own)).transpose();
+    Ok(mdns.map_err(|error| SetupError(format!("mDNS (setting discovery.mdns): {error}")))?.into())
+}
