@@ -22,7 +22,10 @@
 //! | `page` | the status page in a headless Chromium |
 //! | `resilience` | a full disk, a clock that jumps, connections that do nothing |
 //! | `settings` | settings that change while a node runs |
+//! | `fetch` | query, publish, backfill and diff |
+//! | `javascript` | the published JavaScript clients query, relay, and find what was repaired |
 //! | `signals` | SIGTERM and Ctrl-C stop a node cleanly |
+//! | `strangers` | silent and raving connections, and malformed requests to every protocol, do no harm |
 #![allow(clippy::unwrap_used, unreachable_pub)]
 
 mod api;
@@ -32,11 +35,14 @@ mod bad_peers;
 mod big_repair;
 mod chain;
 mod demo;
+mod fetch;
 mod harness;
+mod javascript;
 mod kills;
 mod observe;
 mod page;
 mod resilience;
 mod settings;
 mod signals;
+mod strangers;
 mod validator;

@@ -37,6 +37,13 @@ impl Trace {
         Trace((0..count).map(message).collect())
     }
 
+    /// The same, all of them with this content topic.
+    pub fn in_one_room(seed: u64, count: usize, content_topic: &str) -> Trace {
+        let mut trace = Trace::generate(seed, count);
+        trace.0.iter_mut().for_each(|message| message["contentTopic"] = content_topic.into());
+        trace
+    }
+
     /// Those of the messages whose place `keep` likes.
     pub fn pick(&self, keep: impl FnMut(usize) -> bool) -> Trace {
         let mut keep = keep;

@@ -13,7 +13,7 @@ use std::time::Duration;
 pub use browser::Browser;
 pub use http::Http;
 pub use lines::Lines;
-pub use messages::{Messages, Trace, export, import};
+pub use messages::{Messages, TOPIC, Trace, export, import};
 pub use node::{Node, repaired_in, run_until_said};
 pub use program::{Finished, command, hearken, hearken_with_input};
 

@@ -66,6 +66,12 @@ impl Node {
         Http::new(&self.expect("the address of its HTTP interface", base))
     }
 
+    /// Where it listens for WebSocket, if it does.
+    #[track_caller]
+    pub fn ws_address(&self) -> String {
+        self.expect("an address for WebSocket", |line| listening(line).filter(|address| address.contains("/ws/")))
+    }
+
     /// Its process id.
     pub fn id(&self) -> u32 {
         self.child.id()
@@ -141,8 +147,12 @@ impl Drop for Node {
     }
 }
 
-/// `listening ... /ip4/127.0.0.1/tcp/40123/p2p/12D3Koo...`
+/// `listening ... /ip4/127.0.0.1/tcp/40123/p2p/12D3Koo...`: the address for TCP alone.
 fn address(line: &str) -> Option<String> {
+    listening(line).filter(|address| !address.contains("/ws/"))
+}
+
+fn listening(line: &str) -> Option<String> {
     let start = line.find("/ip4/127.0.0.1/tcp/")?;
     let address = line[start..].split(|c: char| c.is_whitespace() || c == '"' || c == ',').next()?;
     address.contains("/p2p/").then(|| address.to_owned())

@@ -60,7 +60,7 @@ impl Backfill {
             let Some(report) = report else { break self.to };
             let holds = |id| {
                 let peers = report.peers.iter().flat_map(|peer| &peer.groups);
-                peers.filter(|(group, _)| *group == id).find_map(|(_, window)| *window)
+                peers.filter(|group| group.id == id).find_map(|group| group.holds)
             };
             let done = report.groups.iter().all(|group| group.equal_ago.is_some() && group.differences == 0);
             // Every group counts: the one of which the node keeps least.

@@ -68,7 +68,7 @@ enum Outcome {
 }
 
 pub(super) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
-    log_to_stderr(&arguments.log)?;
+    drop(log_to_stderr(&arguments.log)?);
     let topic = pubsub_topic(&arguments)?;
     let message = WakuMessage {
         payload: payload(&arguments)?,

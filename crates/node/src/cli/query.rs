@@ -54,7 +54,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
-    log_to_stderr(&arguments.log)?;
+    drop(log_to_stderr(&arguments.log)?);
     let query = query(&arguments)?;
     let target = arguments.output.display().to_string();
     let unwritable = |error: std::io::Error| Failure::from(format!("{target} cannot be written: {error}"));

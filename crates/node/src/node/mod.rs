@@ -126,6 +126,11 @@ impl Node {
         self.running.live()
     }
 
+    /// Where the host's own source of peers reports those that it finds. Connections are made as `discovery.peers` allows.
+    pub fn peer_source(&self) -> PeerSource {
+        PeerSource(self.running.found.clone())
+    }
+
     /// Stores a message durably and relays it; returns what the archive says of it.
     pub async fn publish(&self, pubsub_topic: &str, body: Bytes) -> Result<Admission, PublishError> {
         self.running.publish(pubsub_topic, body).await
@@ -225,11 +230,6 @@ impl Running {
     /// When it was started.
     pub fn started(&self) -> Instant {
         self.started
-    }
-
-    /// Where the host's own source of peers reports those that it finds. Connections are made as `discovery.peers` allows.
-    pub fn peer_source(&self) -> PeerSource {
-        PeerSource(self.found.clone())
     }
 
     /// Stores a message durably and relays it; returns what the archive says of it.

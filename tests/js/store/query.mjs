@@ -1,0 +1,56 @@
+// Queries a node's store as a browser would: over WebSocket, noise and mplex, with the published client.
+//
+// node query.mjs ADDRESS CLUSTER SHARD CONTENT_TOPIC COUNT PATIENCE
+//
+// Prints one JSON object: the hashes found by content topic, and those found again by hash. Where fewer than COUNT are there, it
+// asks again until there are, or until PATIENCE (milliseconds) is over.
+import "./polyfill.mjs";
+
+const { createLightNode } = await import("@waku/sdk");
+
+const [address, cluster, shard, contentTopic, count, patience] = process.argv.slice(2);
+
+const node = await createLightNode({
+  networkConfig: { clusterId: Number(cluster), shards: [Number(shard)] },
+  defaultBootstrap: false,
+  discovery: { dns: false, peerExchange: false, peerCache: false },
+  libp2p: { filterMultiaddrs: false, hideWebSocketInfo: true },
+});
+await node.start();
+await node.dial(address, ["store"]);
+// The client may miss that a peer has been identified while it is asked to wait for it: then the next call sees the peer at once.
+for (let attempt = 1; ; attempt += 1) {
+  try {
+    await node.waitForPeers(["store"], 1000);
+    break;
+  } catch (error) {
+    if (attempt === 20) throw error;
+  }
+}
+
+const decoder = node.createDecoder({ contentTopic, shardId: Number(shard) });
+
+const query = async (options) => {
+  const found = [];
+  await node.store.queryWithOrderedCallback([decoder], (message) => { found.push(message); }, options);
+  return found;
+};
+
+const deadline = Date.now() + Number(patience);
+let byTopic;
+for (;;) {
+  byTopic = await query({ paginationLimit: 100 });
+  if (byTopic.length >= Number(count) || Date.now() > deadline) break;
+  await new Promise((resolve) => setTimeout(resolve, 200));
+}
+// The client computes hashes by itself: the messages have to be what the node said they are.
+const hashes = byTopic.map((message) => message.hash);
+const byHash = hashes.length === 0 ? [] : await query({ messageHashes: hashes, paginationLimit: 100 });
+const muxers = node.libp2p.getConnections().map((connection) => connection.multiplexer);
+console.log(JSON.stringify({
+  byTopic: byTopic.map((message) => message.hashStr),
+  byHash: byHash.map((message) => message.hashStr),
+  muxers,
+}));
+await node.stop();
+process.exit(0);
