@@ -114,7 +114,15 @@ fn mixed_seeds_end_equal() {
     if let Some(seed) = number("SEED") {
         return run(seed);
     }
-    (0..number("SEEDS").unwrap_or(50)).for_each(run);
+    (0..number("SEEDS").unwrap_or(50)).for_each(told);
+}
+
+/// Runs a seed; if it fails, says how to see that again.
+fn told(seed: u64) {
+    if let Err(panic) = std::panic::catch_unwind(|| run(seed)) {
+        eprintln!("again: SEED={seed} cargo test -p hearken-scheduler --test mixed mixed_seeds_end_equal");
+        std::panic::resume_unwind(panic);
+    }
 }
 
 #[test]

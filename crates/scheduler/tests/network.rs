@@ -1,5 +1,5 @@
 //! Several nodes: they become equal whatever the network does.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 mod net;
 
@@ -154,15 +154,32 @@ fn links_that_break_in_mid_transfer() {
     no_blame(&net);
 }
 
+fn traced(seed: u64) -> u64 {
+    let mut net = lossy_network(8, 0.1, seed);
+    (net.loss, net.tracing) = (0.02, true);
+    net.connect_randomly(4);
+    net.run_for(4 * INTERVAL);
+    net.trace()
+}
+
+/// Run in another process by [`the_same_seed_gives_the_same_trace`].
+#[test]
+fn print_a_trace() {
+    println!("trace {}", traced(8));
+}
+
 #[test]
 fn the_same_seed_gives_the_same_trace() {
-    let run = |seed| {
-        let mut net = lossy_network(8, 0.1, seed);
-        (net.loss, net.tracing) = (0.02, true);
-        net.connect_randomly(4);
-        net.run_for(4 * INTERVAL);
-        net.trace()
-    };
-    assert_eq!(run(8), run(8));
-    assert_ne!(run(8), run(9));
+    let here = traced(8);
+    assert_ne!(here, traced(9));
+    for threads in [1, 4] {
+        let running: Vec<_> = (0..threads).map(|_| std::thread::spawn(|| traced(8))).collect();
+        running.into_iter().for_each(|thread| assert_eq!(thread.join().unwrap(), here));
+    }
+    let other = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "print_a_trace", "--nocapture"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8(other.stdout).unwrap();
+    assert!(said.contains(&format!("trace {here}")), "another process made another trace: {said}");
 }
