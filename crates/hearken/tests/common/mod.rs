@@ -7,12 +7,13 @@ pub mod stranger;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures::StreamExt as _;
 use hearken::archive::{
-    Archive, ArchiveOptions, Candidate, Embedded, EmbeddedOptions, Filter, FormatError, Header, Limits, Memory,
-    MessageFormat, Origin, Validator,
+    Archive, ArchiveOptions, Candidate, Committer, Embedded, EmbeddedOptions, Filter, FormatError, Header, Limits,
+    Memory, MessageFormat, Origin, Validator,
 };
 use hearken::{AntiEntropy, Config, GroupId, Host, Id, Key, KeyRange, Status};
 use libp2p::gossipsub::{self, IdentTopic, MessageAcceptance, MessageAuthenticity, MessageId, ValidationMode};
@@ -26,7 +27,9 @@ use tokio::time::{sleep, timeout};
 pub const TOPIC: &str = "/test/chat";
 /// The nodes' clock stands still here: the trace has just ended.
 pub const NOW: u64 = 1_700_000_000_000_000_000;
-const SECOND: u64 = 1_000_000_000;
+pub const SECOND: u64 = 1_000_000_000;
+/// Unless a test moves it on, so many nanoseconds in all.
+pub static AHEAD: AtomicU64 = AtomicU64::new(0);
 
 /// How long a condition may take to come true.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -170,14 +173,24 @@ impl Node {
     }
 
     pub async fn start_with(archive: Arc<dyn Archive>, config: Config, gossip: Gossip) -> Node {
+        Node::start_storing(archive, config, gossip, None).await
+    }
+
+    /// With a committer of the test's own.
+    pub async fn start_storing(
+        archive: Arc<dyn Archive>,
+        config: Config,
+        gossip: Gossip,
+        committer: Option<Arc<Committer>>,
+    ) -> Node {
         let mut swarm = swarm(gossip);
         swarm.listen_on("/ip4/127.0.0.1/tcp/0".parse().unwrap()).unwrap();
         let control = swarm.behaviour().stream.new_control();
         let host = Host {
             control: control.clone(),
             gossipsub: &gossipsub_config(gossip),
-            committer: None,
-            clock: Arc::new(|| NOW),
+            committer,
+            clock: Arc::new(|| NOW + AHEAD.load(Ordering::Relaxed)),
         };
         let (hearken, mut commands) = AntiEntropy::spawn(config, archive.clone(), host).unwrap();
         let peer = *swarm.local_peer_id();
