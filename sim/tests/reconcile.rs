@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use hearken_sim::reconcile::{
+    disk::Disk,
     hearken, negentropy,
     workload::{self, Shape, Workload},
 };
@@ -15,6 +16,17 @@ fn every_shape_is_exact() {
                 assert!(outcome.exact, "{name}, {missing} missing: {outcome:?}");
             }
         }
+    }
+}
+
+#[test]
+fn trees_on_disk_give_the_same() {
+    let disk = Disk::new().unwrap();
+    for missing in [0, 10, 600] {
+        let work = Workload::new(workload::made_up(20_000, 5), missing, Shape::Scatter, 5);
+        let (memory, disk) = (hearken::run(&work, 5, None).unwrap(), hearken::run(&work, 5, Some(&disk)).unwrap());
+        assert!(disk.exact, "{missing} missing: {disk:?}");
+        assert_eq!((disk.bytes, disk.round_trips), (memory.bytes, memory.round_trips));
     }
 }
 

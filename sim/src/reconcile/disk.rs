@@ -19,7 +19,11 @@ pub struct Disk {
     folder: TempDir,
 }
 
-struct Pages(ReadOnlyTable<&'static Place, &'static [u8]>);
+struct Pages {
+    table: ReadOnlyTable<&'static Place, &'static [u8]>,
+    /// Closed when it is dropped, whoever reads from it.
+    _database: Database,
+}
 
 impl Disk {
     /// A new folder where the system keeps temporary files.
@@ -30,7 +34,10 @@ impl Disk {
     /// Writes the tree's pages into a file of this name and opens it from there, nothing of it in memory.
     pub fn store(&self, name: &str, mut tree: Tree) -> Result<Tree, Box<dyn Error>> {
         let path = self.folder.path().join(name);
-        let write = open(&path)?.begin_write()?;
+        // An earlier run's pages would be found under the same names.
+        let _ = std::fs::remove_file(&path);
+        let database = open(&path)?;
+        let write = database.begin_write()?;
         let mut failed = None;
         let root = {
             let mut pages = write.open_table(PAGES)?;
@@ -46,9 +53,10 @@ impl Disk {
             return Err(error.into());
         }
         write.commit()?;
-        drop(tree);
-        let pages = open(&path)?.begin_read()?.open_table(PAGES)?;
-        Ok(Tree::open(Arc::new(Pages(pages)), root, CACHE))
+        drop((tree, database));
+        let database = open(&path)?;
+        let table = database.begin_read()?.open_table(PAGES)?;
+        Ok(Tree::open(Arc::new(Pages { table, _database: database }), root, CACHE))
     }
 }
 
@@ -64,6 +72,6 @@ fn place(id: &PageId) -> Place {
 
 impl PageStore for Pages {
     fn read(&self, id: &PageId) -> Result<Option<Vec<u8>>, Box<dyn Error + Send + Sync>> {
-        Ok(self.0.get(&place(id))?.map(|bytes| bytes.value().to_vec()))
+        Ok(self.table.get(&place(id))?.map(|bytes| bytes.value().to_vec()))
     }
 }
