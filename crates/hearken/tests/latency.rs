@@ -199,7 +199,7 @@ async fn check(held: usize, rounds: usize, most: f64) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_last_message_comes_one_round_trip_after_the_announcement() {
-    check(20_000, 3, 1.2).await;
+    check(20_000, 5, 1.2).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
