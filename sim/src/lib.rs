@@ -4,11 +4,13 @@
 //! - [`world`]: real engines on a virtual clock. Every frame is encoded, counted, and decoded again at the other end.
 //! - [`scenario`]: a network and what happens in it, as a file.
 //! - [`run`]: thousands of real engines on a virtual network, by a scenario; what came of it.
+//! - [`real`]: the same scenario on real nodes.
 //! - [`cpu`]: thread CPU time.
 #![forbid(unsafe_code)]
 
 pub mod cpu;
 mod net;
+pub mod real;
 pub mod reconcile;
 mod report;
 pub mod run;

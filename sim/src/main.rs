@@ -20,8 +20,12 @@ enum Command {
     Reconcile(reconcile::Args),
     /// Run a network of virtual nodes and see what becomes of its messages; without a scenario, a small instructive one.
     Run(run::Args),
-    /// Run a scenario with many seeds, and name those that fail.
+    /// Run random scenarios, or one with many seeds, and write down those that fail, as small as they still do.
     Soak(run::soak::Args),
+    /// Run a scenario with every combination of some settings, and see which to choose.
+    Sweep(run::sweep::Args),
+    /// Make a trace again, and compare.
+    Replay(run::replay::Args),
     /// The scenarios that ship, a line each.
     List,
 }
@@ -31,6 +35,8 @@ fn main() -> ExitCode {
         Command::Reconcile(args) => reconcile::main(&args),
         Command::Run(args) => run::main(&args),
         Command::Soak(args) => run::soak::main(&args),
+        Command::Sweep(args) => run::sweep::main(&args),
+        Command::Replay(args) => run::replay::main(&args),
         Command::List => {
             run::list();
             Ok(ExitCode::SUCCESS)

@@ -4,7 +4,7 @@
 use std::{io::Write, sync::mpsc};
 
 use hearken_sim::{
-    run::{Outcome, simulate},
+    run::{Outcome, minimise::minimise, random::random, simulate},
     scenario::Scenario,
 };
 
@@ -96,7 +96,8 @@ fn the_same_seed_gives_the_same_run() {
     let traced = |seed: u64| {
         let (sender, receiver) = mpsc::sync_channel(1);
         let settings = ["network.nodes=20", "duration=12m", "event.0.parts=[\"0..9\"]"].map(str::to_owned);
-        let scenario = Scenario { seed, ..Scenario::load("default", &settings).unwrap() };
+        let mut scenario = Scenario::load("default", &settings).unwrap();
+        scenario.seed = seed;
         let outcome = simulate(&scenario, Some(Box::new(Collected(Vec::new(), sender))), false).unwrap();
         (outcome.trace_hash, receiver.recv().unwrap())
     };
@@ -122,4 +123,61 @@ impl Drop for Collected {
     fn drop(&mut self) {
         let _ = self.1.send(std::mem::take(&mut self.0));
     }
+}
+
+/// Every protocol that is compared, in the same network: what relays lose, they bring.
+#[test]
+fn what_hearken_is_compared_with_works_too() {
+    let settings = ["network.nodes=20", "traffic.rate=2", "traffic.until=2m", "duration=6m", "expect.repaired_min=300"];
+    for protocol in ["full_ids", "negentropy", "nwaku"] {
+        let protocol = format!("protocol={protocol}");
+        let outcome = passes("relay-loss", &[&settings[..], &["baseline.interval=20s", &protocol]].concat());
+        assert!(outcome.round_trips.max >= 1.0 && outcome.bytes_per_repair > 40.0, "{}", outcome.summary());
+    }
+}
+
+/// As nwaku has it, three minutes are not enough for its interval of five.
+#[test]
+fn nwaku_has_its_own_settings() {
+    let scenario = Scenario::load("relay-loss", &["protocol=nwaku".to_owned()]).unwrap();
+    let polling = scenario.polling();
+    let seconds = [polling.interval, polling.window, polling.settle_delay].map(|time| time.as_secs());
+    assert_eq!((seconds, polling.partitions, polling.threshold), ([300, 3_600, 20], 8, 100));
+    let scenario = Scenario::load("relay-loss", &["baseline.threshold=10".to_owned()]).unwrap();
+    assert_eq!((scenario.polling().interval.as_secs(), scenario.polling().threshold), (30, 10));
+}
+
+#[test]
+fn a_full_disk_takes_nothing_and_gets_it_later() {
+    let outcome = passes("operations", &["network.nodes=30", "traffic.rate=2", "expect.repaired_min=300"]);
+    assert!(outcome.lost_in_crashes > 0 && outcome.recovery_s.max > 0.0, "{}", outcome.summary());
+}
+
+/// Hostile nodes are muted by those that they harm; nobody else is.
+#[test]
+fn a_hostile_fifth_is_muted() {
+    let settings = ["network.nodes=40", "node.0.nodes=0..8", "traffic.publishers=8..40", "expect.repaired_min=200"];
+    let outcome = passes("hostile-fifth", &settings);
+    assert!(outcome.offences > 0 && outcome.muted_hostile > 0, "{}", outcome.summary());
+}
+
+#[test]
+fn random_scenarios_end_equal() {
+    for seed in 1..=12 {
+        let outcome = simulate(&random(seed), None, false).unwrap();
+        assert!(outcome.passed, "seed {seed}\n{}", outcome.summary());
+    }
+}
+
+/// What cannot come true fails whatever is left out: then nearly everything is.
+#[test]
+fn what_fails_is_made_small() {
+    let mut scenario = Scenario::load("mixed", &["network.nodes=12".to_owned()]).unwrap();
+    let fails = |scenario: &Scenario| !simulate(scenario, None, false).unwrap().completeness_cdf.is_empty();
+    scenario.traffic.rate = 0.5;
+    let least = minimise(&scenario, fails);
+    assert!(
+        fails(&least) && least.network.nodes <= 3 && least.events.is_empty() && least.nodes.is_empty(),
+        "{least:?}"
+    );
 }

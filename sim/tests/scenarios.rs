@@ -42,6 +42,25 @@ fn what_cannot_be_is_refused_with_its_place() {
     complains(odd, &[], &["net.toml line 4", "event.0.nodes", "means nothing", "heal"]);
     let interval = "[sync]\ninterval_min = \"5m\"\n";
     complains(interval, &[], &["net.toml line 1", "sync", "interval_max"]);
+    complains("[baseline]\ninterval = \"0s\"\n", &[], &["net.toml line 2", "baseline.interval", "more than zero"]);
+    complains("[baseline]\npartitions = 1\n", &[], &["net.toml line 2", "baseline.partitions", "at least 2"]);
+    complains("protocol = \"gossip\"\n", &[], &["net.toml", "line 1", "gossip", "nwaku"]);
+    complains("[traffic]\nspeed = 2.0\n", &[], &["net.toml line 2", "traffic.speed", "without `trace`"]);
+    complains("[traffic]\ntrace = \"x.ndjson\"\nspeed = 0.0\n", &[], &["net.toml line 3", "traffic.speed"]);
+    complains("[traffic]\ntrace = \"no/such.ndjson\"\n", &[], &["net.toml line 2", "traffic.trace", "no/such.ndjson"]);
+    complains("[[node]]\nhostile = [\"rude\"]\n", &[], &["net.toml", "line 2", "rude", "garbage"]);
+    let baseline = "protocol = \"nwaku\"\n[[node]]\nhostile = [\"silent\"]\n";
+    complains(baseline, &[], &["net.toml line 3", "node.0.hostile", "not to `nwaku`"]);
+    let event = |rest: &str| format!("[[event]]\nat = \"1m\"\n{rest}\n");
+    let settings = event("kind = \"settings\"\nsync = { interval_min = \"2h\" }");
+    complains(&settings, &[], &["net.toml line 4", "event.0.sync", "interval_max"]);
+    let settings = event("kind = \"settings\"\nsync = { interval = \"2h\" }");
+    complains(&settings, &[], &["net.toml line 4", "event.0.sync", "interval", "interval_min"]);
+    let settings = event("kind = \"settings\"\nsync = { window = \"2h\" }");
+    complains(&settings, &[], &["net.toml line 4", "event.0.sync", "window"]);
+    complains(&event("kind = \"disk_full\""), &[], &["net.toml line 3", "event.0.kind", "needs `nodes`"]);
+    let lost = event("kind = \"crash\"\nnodes = 1\narchive = \"lost\"\nundurable = \"1s\"");
+    complains(&lost, &[], &["net.toml line 6", "event.0.undurable", "whole archive"]);
     let matrix = "[network]\nlatency_model = \"regions\"\nregions = [\"a\", \"b\"]\nround_trips_ms = [[1.0]]\n";
     complains(matrix, &[], &["net.toml line 4", "2 rows of 2"]);
 }
@@ -141,4 +160,77 @@ fn the_page_is_whole() {
     let served = printed["providers"]["curve"].as_array().unwrap().len();
     assert_eq!(page.matches("class=\"bar\"").count(), bars + served + 5);
     assert!(page.contains("hearken-sim run partition --set network.nodes=12"));
+}
+
+fn sim(args: &[&str]) -> std::process::Output {
+    Command::new(env!("CARGO_BIN_EXE_hearken-sim")).args(args).output().unwrap()
+}
+
+/// A run's trace makes the same run, and what is otherwise in it is found.
+#[test]
+fn a_trace_is_made_again_to_the_byte() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("trace.jsonl");
+    let path = file.to_str().unwrap();
+    assert!(sim(&["run", "chain", "--seed", "7", "--set", "traffic.stored=20", "--trace", path]).status.success());
+    let output = sim(&["replay", path]);
+    assert!(output.status.success() && String::from_utf8_lossy(&output.stdout).contains("to the byte"));
+    let text = std::fs::read_to_string(&file).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    std::fs::write(&file, text.replacen("\"repaired\"", "\"repelled\"", 1)).unwrap();
+    let said = String::from_utf8(sim(&["replay", path]).stdout).unwrap();
+    let first = lines.iter().position(|line| line.contains("\"repaired\"")).unwrap() + 1;
+    assert!(said.contains(&format!("line {first}:")), "{said} (not {first})");
+    std::fs::write(&file, lines[..lines.len() - 1].join("\n") + "\n").unwrap();
+    assert_eq!(sim(&["replay", path]).status.code(), Some(1), "the end is missing");
+    std::fs::write(&file, "{}\n").unwrap();
+    let output = sim(&["replay", path]);
+    assert!(output.status.code() == Some(2) && String::from_utf8_lossy(&output.stderr).contains("line 1"));
+}
+
+#[test]
+fn protocols_stand_side_by_side() {
+    let dir = tempfile::tempdir().unwrap();
+    let page = dir.path().join("page.html");
+    let mut args =
+        vec!["run", "relay-loss", "--compare", "none,negentropy,nwaku,full_ids", "--set", "network.nodes=10"];
+    args.extend(["--set", "traffic.rate=2", "--set", "traffic.until=1m", "--set", "duration=4m"]);
+    args.extend(["--set", "expect.repaired_min=1", "--report", page.to_str().unwrap()]);
+    let shown = String::from_utf8(sim(&args).stdout).unwrap();
+    assert!(shown.contains("negentropy polling") && shown.contains("XOR ranges (nwaku)"), "{shown}");
+    args.push("--json");
+    let output = sim(&args);
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let against = json["against"].as_array().unwrap();
+    let protocols: Vec<&str> = against.iter().map(|outcome| outcome["protocol"].as_str().unwrap()).collect();
+    assert_eq!(
+        (json["protocol"].as_str(), protocols),
+        (Some("hearken"), vec!["none", "negentropy", "nwaku", "full_ids"])
+    );
+    assert!(against[0]["missing_at_end"].as_u64().unwrap() > 10 && against[3]["missing_at_end"] == 0);
+    let page = std::fs::read_to_string(&page).unwrap();
+    assert!(page.contains("Side by side") && page.contains("class=\"curve c4\""));
+    let refused = sim(&["run", "chain", "--compare", "smoke"]);
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("full_ids"), "{refused:?}");
+}
+
+#[test]
+fn a_sweep_recommends() {
+    let dir = tempfile::tempdir().unwrap();
+    let page = dir.path().join("sweep.html");
+    let mut args = vec!["sweep", "relay-loss", "--over", "interval_max=10s,1m", "--over", "delivery_loss=0.1,0.2"];
+    args.extend(["--seeds", "1", "--json", "--set", "network.nodes=8", "--set", "traffic.rate=2"]);
+    args.extend(["--set", "traffic.until=2m", "--set", "duration=6m", "--report", page.to_str().unwrap()]);
+    let json: serde_json::Value = serde_json::from_slice(&sim(&args).stdout).unwrap();
+    let keys: Vec<&str> = json["over"].as_array().unwrap().iter().map(|over| over["key"].as_str().unwrap()).collect();
+    assert_eq!(keys, ["sync.interval_max", "gossipsub.delivery_loss"]);
+    assert_eq!(json["points"].as_array().unwrap().len(), 4);
+    let staleness = |at: usize| json["points"][at]["staleness_s"].as_f64().unwrap();
+    assert!(staleness(0) < staleness(2), "{json}");
+    assert!(json["recommended"][0].is_string());
+    let page = std::fs::read_to_string(&page).unwrap();
+    assert_eq!(page.matches("<svg class=\"chart").count(), 2);
+    assert_eq!(page.matches("class=\"point").count(), 8, "four points, twice");
+    args.extend(["--over", "interval_mox=1s"]);
+    assert!(String::from_utf8_lossy(&sim(&args).stderr).contains("interval_mox"));
 }

@@ -8,8 +8,8 @@ use crate::{
     run::{Outcome, grouped, show_bytes, show_time},
 };
 
-const SMALL: (f64, f64) = (420.0, 220.0);
-const BROAD: (f64, f64) = (920.0, 250.0);
+pub(super) const SMALL: (f64, f64) = (420.0, 220.0);
+pub(super) const BROAD: (f64, f64) = (920.0, 250.0);
 /// Kinds of background traffic, as they are called on the page.
 const KINDS: [(&str, &str); 5] =
     [("ihave", "IHAVE"), ("probe", "probes"), ("request", "requests"), ("answer", "answers"), ("framing", "framing")];
@@ -27,7 +27,7 @@ pub(super) fn all(body: &mut String, outcome: &Outcome) {
     body.push_str("</div>");
 }
 
-fn figure(body: &mut String, class: &str, drawing: &str, caption: &str) {
+pub(super) fn figure(body: &mut String, class: &str, drawing: &str, caption: &str) {
     let _ = write!(body, "<figure class=\"{class}\">{drawing}<figcaption>{caption}</figcaption></figure>");
 }
 
@@ -90,10 +90,12 @@ fn repairs(body: &mut String, outcome: &Outcome) {
     let mut chart = Chart::new("Copies repaired so far", SMALL, x, y);
     chart.curve(&points, true, true);
     let trips = outcome.round_trips;
-    let caption = format!(
-        "<b>Copies repaired so far.</b> Round trips: {:.0} for half of them, {:.0} or less for 99 %.",
-        trips.p50, trips.p99
-    );
+    let trips = if outcome.mode == "real" {
+        String::new()
+    } else {
+        format!(" Round trips: {:.0} for half of them, {:.0} or less for 99 %.", trips.p50, trips.p99)
+    };
+    let caption = format!("<b>Copies repaired so far.</b>{trips}");
     figure(body, "", &chart.draw(""), &caption);
 }
 
@@ -161,7 +163,7 @@ fn providers(body: &mut String, outcome: &Outcome) {
 }
 
 /// A moment of a run.
-fn clock(seconds: f64) -> String {
+pub(super) fn clock(seconds: f64) -> String {
     let whole = whole(seconds);
     match whole {
         0..3_600 => format!("{}:{:02}", whole / 60, whole % 60),
@@ -170,7 +172,7 @@ fn clock(seconds: f64) -> String {
 }
 
 /// A number that fits beside an axis.
-fn count(value: f64) -> String {
+pub(super) fn count(value: f64) -> String {
     match value {
         v if v >= 10_000_000.0 => format!("{:.0}M", v / 1e6),
         v if v >= 1_000_000.0 => format!("{:.1}M", v / 1e6),

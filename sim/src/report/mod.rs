@@ -1,15 +1,18 @@
 //! The page: one file, nothing from elsewhere, to be read on a screen, a phone or paper.
 
 mod charts;
+mod compare;
 mod svg;
+mod sweep;
 
 use std::fmt::Write as _;
 
 use crate::{
     run::{Outcome, Quantiles, grouped, show_bytes, show_time},
-    scenario::{LatencyModel, Scenario},
+    scenario::{LatencyModel, Protocol, Scenario},
 };
 use svg::escape;
+pub(crate) use sweep::page as sweep_page;
 
 const STYLE: &str = include_str!("style.css");
 
@@ -21,26 +24,33 @@ pub(crate) fn page(scenario: &Scenario, outcome: &Outcome, replay: &str) -> Stri
     head(&mut body, scenario, outcome);
     facts(&mut body, outcome);
     charts::all(&mut body, outcome);
+    compare::section(&mut body, outcome);
     checks(&mut body, outcome);
     figures(&mut body, outcome);
-    setting(&mut body, scenario);
+    setting(&mut body, scenario, outcome);
     let _ = write!(body, "<h2>The same run again</h2><pre>{}</pre>", escape(replay));
     let _ = write!(
         body,
-        "<p class=\"soft\">hearken-sim {}, seed {}, trace {}; {} events in {} of wall time.</p>",
+        "<p class=\"soft\">hearken-sim {}, seed {}{}; {} events in {} of wall time.</p>",
         env!("CARGO_PKG_VERSION"),
         outcome.seed,
-        outcome.trace_hash,
+        // Real nodes never do quite the same again.
+        if outcome.mode == "real" { String::new() } else { format!(", trace {}", outcome.trace_hash) },
         grouped(outcome.events),
         show_time(outcome.wall_s)
     );
     nodes(&mut body, outcome);
     whole_scenario(&mut body, scenario);
+    document(&title, &body, "outcome", &json)
+}
+
+/// A whole file. It carries what it shows as JSON.
+fn document(title: &str, body: &str, id: &str, json: &str) -> String {
     format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
          <link rel=\"icon\" href=\"data:,\"><title>{title}</title><style>{STYLE}</style></head>\
-         <body><main>{body}</main><script type=\"application/json\" id=\"outcome\">{json}</script></body></html>\n"
+         <body><main>{body}</main><script type=\"application/json\" id=\"{id}\">{json}</script></body></html>\n"
     )
 }
 
@@ -67,7 +77,7 @@ fn facts(body: &mut String, outcome: &Outcome) {
         (format!("{:.0} B/s", outcome.background_bytes_per_s.p50), "background a node, p50"),
         (format!("{:.1}", outcome.ihaves_per_interval.mean), "IHAVEs an interval"),
     ];
-    if outcome.repaired > 0 {
+    if outcome.repaired > 0 && outcome.mode == "virtual" {
         facts.push((format!("{:.0}", outcome.round_trips.p50), "round trips, p50"));
     }
     body.push_str("<div class=\"facts\">");
@@ -101,6 +111,8 @@ fn figures(body: &mut String, outcome: &Outcome) {
         ("background bytes a node and second", numbers(outcome.background_bytes_per_s)),
         ("round trips of a repair", numbers(outcome.round_trips)),
     ];
+    // Real nodes do not say which request led to which.
+    let rows = &rows[..rows.len() - usize::from(outcome.mode == "real")];
     body.push_str(
         "<h2>Figures</h2><div class=\"scroll\"><table><tr><th></th><th>p50</th><th>p99</th><th>max</th></tr>",
     );
@@ -120,7 +132,7 @@ fn figures(body: &mut String, outcome: &Outcome) {
 }
 
 /// The network and the settings that matter most.
-fn setting(body: &mut String, scenario: &Scenario) {
+fn setting(body: &mut String, scenario: &Scenario, outcome: &Outcome) {
     let (network, sync, gossip) = (&scenario.network, &scenario.sync, &scenario.gossipsub);
     let show = |time| humantime::format_duration(time).to_string();
     let latency = match network.latency_model {
@@ -135,7 +147,12 @@ fn setting(body: &mut String, scenario: &Scenario) {
         scenario.traffic.size_max.unwrap_or(scenario.traffic.size),
         grouped(scenario.traffic.stored)
     );
+    let kept = match outcome.protocol {
+        Protocol::Hearken | Protocol::None => outcome.protocol.label().to_owned(),
+        protocol => format!("{}, every {}", protocol.label(), show(scenario.polling().interval)),
+    };
     let rows = [
+        ("stores kept equal by", format!("{kept}, {} nodes", outcome.mode)),
         ("network", format!("{} nodes, {:?}, degree {}", network.nodes, network.topology, network.degree)),
         ("latency, one way", latency),
         ("upload of a node", upload),

@@ -7,6 +7,9 @@ use crate::net::{real, whole};
 /// Room for labels around the plot: left, right, top, bottom.
 const MARGIN: [f64; 4] = [46.0, 12.0, 10.0, 34.0];
 
+/// Lines that can be told apart.
+const COLOURS: usize = 6;
+
 /// Where a chart is drawn, and what along.
 pub(super) struct Chart {
     width: f64,
@@ -49,7 +52,7 @@ impl Axis {
 
     /// Virtual time, from the beginning to `to` seconds.
     pub(super) fn clock(to: f64, show: fn(f64) -> String) -> Axis {
-        Axis { label: "virtual time", from: 0.0, to: to.max(1.0), scale: Scale::Clock, show }
+        Axis { label: "time", from: 0.0, to: to.max(1.0), scale: Scale::Clock, show }
     }
 
     /// Logarithmic, between powers of ten.
@@ -152,6 +155,41 @@ impl Chart {
 
     /// A line through points, filled down to the axis if `area`.
     pub(super) fn curve(&mut self, points: &[(f64, f64)], steps: bool, area: bool) {
+        self.line(points, steps, area, "");
+    }
+
+    /// One of several lines, told apart by their colours.
+    pub(super) fn one_of(&mut self, number: usize, points: &[(f64, f64)], steps: bool) {
+        self.line(points, steps, false, &format!(" c{}", number % COLOURS));
+    }
+
+    /// A dot with what it means; the best one with a ring around it.
+    pub(super) fn dot(&mut self, number: usize, (x, y): (f64, f64), tip: &str, best: bool) {
+        let (x, y, tip) = (self.at_x(x), self.at_y(y), escape(tip));
+        if best {
+            let _ = write!(self.body, r#"<circle class="best" cx="{x:.1}" cy="{y:.1}" r="9"/>"#);
+        }
+        let _ = write!(
+            self.body,
+            r#"<circle class="point c{}" cx="{x:.1}" cy="{y:.1}" r="4.5"><title>{tip}</title></circle>"#,
+            number % COLOURS
+        );
+    }
+
+    /// A word beside a point.
+    pub(super) fn word(&mut self, (x, y): (f64, f64), word: &str) {
+        let (at, y) = (self.at_x(x), self.at_y(y));
+        let left = at > self.width - 90.0;
+        let (at, anchor) = if left { (at - 9.0, "end") } else { (at + 9.0, "start") };
+        let word = escape(word);
+        let _ = write!(
+            self.body,
+            r#"<text class="tick" x="{at:.1}" y="{:.1}" text-anchor="{anchor}">{word}</text>"#,
+            y - 6.0
+        );
+    }
+
+    fn line(&mut self, points: &[(f64, f64)], steps: bool, area: bool, class: &str) {
         let Some((first, _)) = points.first() else { return };
         let mut path = String::new();
         let mut before = None;
@@ -169,7 +207,7 @@ impl Chart {
             let (from, to) = (self.at_x(*first), self.at_x(last));
             let _ = write!(self.body, r#"<path class="area" d="{path}L{to:.1} {floor:.1}L{from:.1} {floor:.1}Z"/>"#);
         }
-        let _ = write!(self.body, r#"<path class="curve" d="{path}"/>"#);
+        let _ = write!(self.body, r#"<path class="curve{class}" d="{path}"/>"#);
     }
 
     /// Bars side by side, from the left end of the axis to its right end.
@@ -233,7 +271,7 @@ impl Chart {
 pub(super) fn lying_bars(title: &str, values: &[(&str, f64)], show: fn(f64) -> String) -> String {
     const WIDTH: f64 = 420.0;
     const ROW: f64 = 30.0;
-    const LEFT: f64 = 74.0;
+    const LEFT: f64 = 92.0;
     const RIGHT: f64 = 70.0;
     let most = values.iter().map(|(_, value)| *value).fold(1e-9, f64::max);
     let height = ROW * real(values.len() as u64) + 6.0;

@@ -8,9 +8,10 @@ use hearken_wire::{Frame, Ihave, RequestId, limits::FRAME_MAX};
 use super::{
     SimError,
     ledger::MessageId,
+    plan,
     sim::{GROUP, Incident, Sim},
 };
-use crate::net::{NodeId, nanos};
+use crate::net::{Nanos, NodeId, nanos};
 
 /// An engine while it is being worked on.
 pub(crate) type Worked = Box<Engine<NodeId>>;
@@ -19,10 +20,10 @@ impl Sim<'_> {
     /// Something happened to a node's engine.
     pub(crate) fn feed(&mut self, node: NodeId, event: Event<NodeId>) -> Result<(), SimError> {
         let at = node as usize;
-        let Some(mut engine) = self.nodes[at].engine.take() else { return Ok(()) };
+        let Some(mut engine) = self.nodes[at].engine.take() else { return self.feed_baseline(node, &event) };
         engine.handle(event, self.nodes[at].clock(self.now));
         let done = self.carry_out(node, &mut engine);
-        self.schedule_wake(node, &engine);
+        self.schedule_engine(node, &engine);
         self.nodes[at].engine = Some(engine);
         done
     }
@@ -34,9 +35,14 @@ impl Sim<'_> {
         Ok(())
     }
 
+    fn schedule_engine(&mut self, node: NodeId, engine: &Worked) {
+        if let Some(deadline) = engine.next_deadline() {
+            self.schedule_wake(node, nanos(deadline));
+        }
+    }
+
     /// Wakes are left in the queue when the deadline moves away, and looked at when they come.
-    fn schedule_wake(&mut self, node: NodeId, engine: &Worked) {
-        let Some(deadline) = engine.next_deadline().map(nanos) else { return };
+    pub(crate) fn schedule_wake(&mut self, node: NodeId, deadline: Nanos) {
         let deadline = deadline.max(self.now);
         let wake = &mut self.nodes[node as usize].wake;
         if wake.is_none_or(|wake| deadline < wake) {
@@ -51,16 +57,17 @@ impl Sim<'_> {
             return Ok(());
         }
         state.wake = None;
-        let Some(engine) = state.engine.take() else { return Ok(()) };
+        let Some(engine) = state.engine.take() else { return self.feed_baseline(node, &Event::Wake) };
         let due = engine.next_deadline().is_some_and(|deadline| nanos(deadline) <= self.now);
         if !due {
-            self.schedule_wake(node, &engine);
+            self.schedule_engine(node, &engine);
         }
         self.nodes[node as usize].engine = Some(engine);
         if due { self.feed(node, Event::Wake) } else { Ok(()) }
     }
 
     fn act(&mut self, node: NodeId, engine: &mut Worked, action: Action<NodeId>) -> Result<(), SimError> {
+        let Some(action) = self.twist(node, engine, action)? else { return Ok(()) };
         match action {
             Action::Announce(ihave) => self.announce(node, &ihave)?,
             Action::Judge { id, verdict: GossipVerdict::Accept } => self.accepted(node, id),
@@ -106,37 +113,53 @@ impl Sim<'_> {
 
     fn admit(&mut self, node: NodeId, engine: &mut Worked, ticket: Ticket, asked: &[KeyRange], messages: &[Bytes]) {
         let mut outcome = Admitted::default();
-        let window = self.nodes[node as usize].window_start(self.now);
         for message in messages {
-            let key = <[u8; Key::LEN]>::try_from(&message[..]).map(Key::from_bytes).ok();
-            let asked_for = key.filter(|key| asked.iter().any(|range| range.contains(key)));
-            let Some(message) = asked_for.and_then(|key| self.ledger.find(&key)) else {
-                outcome.unasked += 1;
-                continue;
-            };
-            let old = key.is_some_and(|key| key.timestamp() < window);
-            self.nodes[node as usize].counters.outside += u64::from(old);
-            if self.nodes[node as usize].store.has(message) {
-                outcome.duplicates += 1;
-            } else if self.refuses(node, message) {
-                outcome.refused += 1;
-                self.hold(node, message);
-            } else {
-                outcome.stored += 1;
-                self.hold(node, message);
-                self.repaired(node, message);
-            }
+            self.admit_one(node, message, |key| asked.iter().any(|range| range.contains(key)), &mut outcome);
         }
-        let state = &mut self.nodes[node as usize];
-        state.counters.duplicates += outcome.duplicates;
-        state.counters.refused += outcome.refused;
-        state.counters.repaired += outcome.stored;
-        let trip = state.trip;
+        let trip = self.nodes[node as usize].trip;
+        self.admitted(node, trip, &outcome, messages.len());
+        engine.handle(Event::Admitted { ticket, outcome }, self.nodes[node as usize].clock(self.now));
+    }
+
+    /// One delivered message. It travels as its key.
+    pub(crate) fn admit_one(
+        &mut self,
+        node: NodeId,
+        message: &Bytes,
+        asked: impl Fn(&Key) -> bool,
+        outcome: &mut Admitted,
+    ) {
+        let key = <[u8; Key::LEN]>::try_from(&message[..]).map(Key::from_bytes).ok().filter(asked);
+        let Some((key, message)) = key.and_then(|key| Some((key, self.ledger.find(&key)?))) else {
+            outcome.unasked += 1;
+            return;
+        };
+        let old = key.timestamp() < self.nodes[node as usize].window_start(self.now);
+        self.nodes[node as usize].counters.outside += u64::from(old);
+        if self.nodes[node as usize].store.has(message) {
+            outcome.duplicates += 1;
+        } else if self.nodes[node as usize].disk_full {
+            outcome.failed += 1;
+        } else if self.refuses(node, message) {
+            outcome.refused += 1;
+            self.hold(node, message);
+        } else {
+            outcome.stored += 1;
+            self.hold(node, message);
+            self.repaired(node, message);
+        }
+    }
+
+    /// Counts what became of delivered messages.
+    pub(crate) fn admitted(&mut self, node: NodeId, trips: u64, outcome: &Admitted, many: usize) {
+        let counters = &mut self.nodes[node as usize].counters;
+        counters.duplicates += outcome.duplicates;
+        counters.refused += outcome.refused;
+        counters.repaired += outcome.stored;
         if outcome.stored > 0 {
-            self.measure.round_trips.add(trip, outcome.stored);
+            self.measure.round_trips.add(trips, outcome.stored);
         }
-        self.trace.record(self.now, node, "admit", outcome.stored, messages.len() as u64);
-        engine.handle(Event::Admitted { ticket, outcome }, state.clock(self.now));
+        self.trace.record(self.now, node, "admit", outcome.stored, many as u64);
     }
 
     fn repaired(&mut self, node: NodeId, message: MessageId) {
@@ -147,12 +170,8 @@ impl Sim<'_> {
     }
 
     /// A node's validator refuses the same messages always.
-    fn refuses(&self, node: NodeId, message: MessageId) -> bool {
-        let share = self.nodes[node as usize].refuses;
-        share > 0.0 && {
-            let seed = (u64::from(node) << 32) | u64::from(message);
-            crate::net::dice::Dice::new(seed ^ self.scenario.seed.rotate_left(17)).chance(share)
-        }
+    pub(crate) fn refuses(&self, node: NodeId, message: MessageId) -> bool {
+        plan::refuses(self.scenario, self.nodes[node as usize].refuses, node, message)
     }
 
     /// A message comes to a node, by whatever way; false if it was known there.
@@ -168,8 +187,18 @@ impl Sim<'_> {
 
     fn keep(&mut self, node: NodeId, message: MessageId, refused: bool) -> bool {
         let state = &mut self.nodes[node as usize];
+        if state.disk_full {
+            return false;
+        }
         let new = if refused { state.store.refuse(message) } else { state.store.insert(message) };
-        if new {
+        if new && self.undurable > 0 {
+            while state.recent.front().is_some_and(|(came, _)| came + self.undurable < self.now) {
+                state.recent.pop_front();
+            }
+            state.recent.push_back((self.now, message));
+        }
+        // Nobody owes a hostile node anything.
+        if new && state.hostile.is_none() {
             self.ledger.held(state.class, message, self.now);
             self.recover(node, message);
         }
@@ -178,13 +207,11 @@ impl Sim<'_> {
 
     fn recover(&mut self, node: NodeId, message: MessageId) {
         let state = &mut self.nodes[node as usize];
-        let Some(recovery) = &mut state.recovery else { return };
-        if message < recovery.before && self.ledger.key(message).timestamp() >= recovery.from {
-            recovery.left -= 1;
-            if recovery.left == 0 {
-                self.measure.recovery.push(crate::net::seconds(self.now - recovery.since));
-                state.recovery = None;
-            }
+        if let Some(recovery) = &mut state.recovery
+            && recovery.came(&self.ledger, message)
+        {
+            self.measure.recovery.push(crate::net::seconds(self.now - recovery.since));
+            state.recovery = None;
         }
     }
 
@@ -202,6 +229,10 @@ impl Sim<'_> {
             Frame::Want(_) | Frame::Cancel { .. } => None,
         };
         let last = matches!(frame, Frame::Done { .. } | Frame::Refusal(_));
+        if let (true, Frame::Messages { request, messages }) = (self.nodes[node as usize].baseline.is_some(), &frame) {
+            self.take_in(node, *request, messages);
+            return Ok(());
+        }
         let state = &mut self.nodes[node as usize];
         state.trip = about.and_then(|request| state.trips.get(&request).copied()).unwrap_or(0);
         // What an answer leads to goes on with it. The end of a request only makes room for others.

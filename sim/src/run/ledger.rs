@@ -28,6 +28,8 @@ pub(crate) struct Ledger {
     pub(crate) completeness: Vec<f64>,
     /// Copies that were missing when they left the window.
     pub(crate) expired: u64,
+    /// Copies that are missing because nobody who is up has the message.
+    pub(crate) unreachable: u64,
 }
 
 struct Class {
@@ -139,6 +141,7 @@ impl Ledger {
     pub(crate) fn missing(&mut self, now: Nanos, settle: Duration) -> u64 {
         let horizon = (now + EPOCH).saturating_sub(nanos(settle));
         let mut missing = 0;
+        self.unreachable = 0;
         for class in &mut self.classes {
             let from = horizon.saturating_sub(nanos(class.window));
             while class.oldest < self.keys.len() && self.keys[class.oldest].timestamp() < from {
@@ -149,7 +152,8 @@ impl Ledger {
                 if self.published[message] + EPOCH >= horizon {
                     break;
                 }
-                missing += u64::from(class.up - class.holders[message]);
+                let lack = u64::from(class.up - class.holders[message]);
+                *(if self.holders[message] == 0 { &mut self.unreachable } else { &mut missing }) += lack;
             }
         }
         missing

@@ -52,6 +52,8 @@ pub(crate) struct Counters {
     pub(crate) refused: u64,
     /// Messages that came from outside its window.
     pub(crate) outside: u64,
+    /// Messages that a crash took because they were not durable yet.
+    pub(crate) lost: u64,
     /// Offences that it saw.
     pub(crate) offences: u64,
     /// Live messages received for the first time, and again.

@@ -6,22 +6,36 @@
 //! | `node`, `store`, `ledger` | a node, what it holds, what everyone should hold |
 //! | `driver`, `transfer` | what a real driver does for its engine: actions, frames, streams |
 //! | `relay` | a model of gossipsub |
+//! | `hostile` | what hostile nodes do |
+//! | `baseline` | what Hearken is compared with |
+//! | `plan` | what chance decides beforehand |
 //! | `timeline`, `traffic` | events of the scenario; who publishes |
-//! | `measure`, `outcome`, `verdict` | what is counted, what came of it, whether that was expected |
-//! | [`soak`] | many seeds |
+//! | `measure`, `recovery`, `facts`, `outcome`, `verdict` | what is counted, what came of it, whether that was expected |
+//! | [`soak`], [`sweep`], [`replay`] | many scenarios, many settings, the same again |
+//! | `random`, `minimise`, `parallel` | scenarios from seeds, small ones that fail, several at a time |
 //! | `summary`, `progress`, `trace` | for people while it runs and after; for comparison |
 
+mod baseline;
 mod driver;
+mod facts;
+mod hostile;
 mod ledger;
 mod measure;
+pub mod minimise;
 mod node;
 mod outcome;
+mod parallel;
+mod plan;
 mod progress;
+pub mod random;
+mod recovery;
 mod relay;
+pub mod replay;
 mod sim;
 pub mod soak;
 mod store;
 mod summary;
+pub mod sweep;
 mod timeline;
 mod trace;
 mod traffic;
@@ -30,8 +44,7 @@ mod verdict;
 
 use std::{
     error::Error,
-    fs::File,
-    io::{self, BufWriter, Write},
+    io::{self, Write},
     path::PathBuf,
     process::ExitCode,
     time::Instant,
@@ -39,14 +52,22 @@ use std::{
 
 use clap::Args as ClapArgs;
 
+pub(crate) use facts::{Facts, NodeFacts};
+pub(crate) use ledger::{EPOCH, Ledger, MessageId};
 pub use measure::Quantiles;
+pub(crate) use measure::{Counters, KINDS, Kind, Measure, Sample};
 pub use outcome::{BytesPerNode, Happened, Missing, Outcome, PerInterval, Providers, Row, Series};
 pub(crate) use outcome::{bytes as show_bytes, grouped, time as show_time};
+pub(crate) use plan::{Next, Plan, late, left_over, refuses};
+pub(crate) use recovery::Recovery;
+pub(crate) use store::Bits;
+pub(crate) use summary::SIDE_BY_SIDE;
+pub(crate) use transfer::kind as frame_kind;
 pub use verdict::Check;
 
 use crate::{
     net::SECOND,
-    scenario::{Scenario, shipped},
+    scenario::{Protocol, Scenario, ScenarioError, shipped},
 };
 use progress::Progress;
 use sim::Sim;
@@ -68,6 +89,12 @@ pub struct Args {
     /// Print one JSON object with every figure
     #[arg(long)]
     json: bool,
+    /// Run the same with other protocols, and put them side by side: none, full_ids, negentropy, nwaku, hearken
+    #[arg(long, value_name = "PROTOCOL,...", value_delimiter = ',')]
+    compare: Vec<Protocol>,
+    /// Run real nodes in real time instead of virtual ones: the same scenario takes as long as it says
+    #[arg(long, conflicts_with = "trace")]
+    real: bool,
     /// Write everything that happens, one JSON object a line
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
@@ -118,7 +145,7 @@ pub fn simulate(scenario: &Scenario, trace: Option<Box<dyn Write>>, show: bool) 
     }
     drop(progress);
     let hash = std::mem::take(&mut sim.trace).finish()?;
-    Ok(Outcome::of(&sim, began.elapsed().as_secs_f64(), hash).check(&scenario.expect))
+    Ok(Outcome::of(&Facts::of(&sim), began.elapsed().as_secs_f64(), hash).check(&scenario.expect))
 }
 
 /// `hearken-sim run`: fails if something expected did not come true.
@@ -128,11 +155,15 @@ pub fn simulate(scenario: &Scenario, trace: Option<Box<dyn Write>>, show: bool) 
 pub fn main(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
     let mut scenario = Scenario::load(args.scenario(), &args.settings)?;
     scenario.seed = args.seed.unwrap_or(scenario.seed);
-    let trace = args.trace.as_ref().map(|path| {
-        let file = File::create(path).map_err(|error| format!("cannot write {}: {error}", path.display()))?;
-        Ok::<_, String>(Box::new(BufWriter::new(file)) as Box<dyn Write>)
-    });
-    let outcome = simulate(&scenario, trace.transpose()?, !args.json)?;
+    let others = args.others(&scenario)?;
+    let trace = args.trace.as_ref().map(|path| replay::open(path, &scenario));
+    let mut outcome = if args.real {
+        crate::real::run(&scenario, !args.json)?
+    } else {
+        simulate(&scenario, trace.transpose()?, !args.json)?
+    };
+    let others = parallel::parallel(parallel::cores(), &others, |other| simulate(other, None, false));
+    outcome.against = others.into_iter().collect::<Result<_, _>>()?;
     let report = args.report();
     if let Some(path) = &report {
         let page = crate::report::page(&scenario, &outcome, &args.replay());
@@ -166,6 +197,19 @@ impl Args {
         self.scenario.as_deref().unwrap_or("default")
     }
 
+    /// What the scenario is compared with.
+    fn others(&self, scenario: &Scenario) -> Result<Vec<Scenario>, ScenarioError> {
+        let mut others: Vec<Protocol> = Vec::new();
+        for protocol in &self.compare {
+            // The same on virtual nodes is something else than on real ones.
+            let itself = *protocol == scenario.protocol && !self.real;
+            if !itself && !others.contains(protocol) {
+                others.push(*protocol);
+            }
+        }
+        others.into_iter().map(|protocol| scenario.with_protocol(protocol)).collect()
+    }
+
     /// Who runs it without any argument wants to see something.
     fn report(&self) -> Option<PathBuf> {
         let shown = (self.scenario.is_none() && !self.json).then(|| PathBuf::from("hearken-report.html"));
@@ -178,11 +222,36 @@ impl Args {
         if let Some(seed) = self.seed {
             command += &format!(" --seed {seed}");
         }
+        if self.real {
+            command += " --real";
+        }
+        if !self.compare.is_empty() {
+            let names: Vec<&str> = self.compare.iter().map(|protocol| protocol.name()).collect();
+            command += &format!(" --compare {}", names.join(","));
+        }
         for setting in &self.settings {
             command += &format!(" --set {}", quoted(setting));
         }
         command
     }
+}
+
+/// Rows of a table, the first of them its head, as a terminal shows them.
+pub(crate) fn columns(rows: &[Vec<String>]) -> String {
+    let most = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
+    let widths: Vec<usize> = (0..most).map(|column| width(column).unwrap_or(0)).collect();
+    let mut text = String::new();
+    for row in rows {
+        let mut line = String::from("  ");
+        for (column, (cell, width)) in row.iter().zip(&widths).enumerate() {
+            let room = " ".repeat(width - cell.chars().count());
+            line += &if column == 0 { format!("{cell}{room}") } else { format!("  {room}{cell}") };
+        }
+        text += line.trim_end();
+        text.push('\n');
+    }
+    text
 }
 
 /// As a shell takes it.

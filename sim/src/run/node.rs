@@ -1,21 +1,31 @@
 //! One node: the real engine, and what a driver keeps for it.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
 
 use hearken_scheduler::{Config, Engine, GroupConfig, Now};
 use hearken_wire::RequestId;
 
 use super::{
+    baseline::Baseline,
     ledger::{EPOCH, MessageId},
     measure::Counters,
+    recovery::Recovery,
     store::Store,
 };
-use crate::net::{Nanos, NodeId, nanos};
+use crate::{
+    net::{Nanos, NodeId, nanos},
+    scenario::Hostile,
+};
 
 /// One node.
 pub(crate) struct Node {
-    /// Running; `None` while it is down, or where nothing synchronises.
+    /// Running; `None` while it is down, or where the engine is not what synchronises.
     pub(crate) engine: Option<Box<Engine<NodeId>>>,
+    /// What does so instead.
+    pub(crate) baseline: Option<Box<dyn Baseline>>,
     pub(crate) up: bool,
     pub(crate) config: Config,
     pub(crate) group: GroupConfig,
@@ -42,6 +52,12 @@ pub(crate) struct Node {
     pub(crate) recovery: Option<Recovery>,
     /// Share of messages that it refuses.
     pub(crate) refuses: f64,
+    /// What it does to harm others.
+    pub(crate) hostile: Option<Hostile>,
+    /// Nothing can be stored.
+    pub(crate) disk_full: bool,
+    /// What came lately, where a crash may lose it.
+    pub(crate) recent: VecDeque<(Nanos, MessageId)>,
     pub(crate) counters: Counters,
 }
 
@@ -63,15 +79,6 @@ pub(crate) struct Stream {
     pub(crate) messages: Vec<MessageId>,
     pub(crate) next: usize,
     pub(crate) bytes: u64,
-}
-
-/// A node that lacks something and is getting it.
-pub(crate) struct Recovery {
-    pub(crate) since: Nanos,
-    pub(crate) left: u64,
-    /// It concerns messages before this one, and with timestamps from `from` on.
-    pub(crate) before: MessageId,
-    pub(crate) from: u64,
 }
 
 impl Node {

@@ -5,13 +5,15 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::{
-    ledger::EPOCH,
+    facts::{Facts, NodeFacts},
+    ledger::{EPOCH, Ledger},
     measure::{BACKGROUND, KIND_NAMES, KINDS, Kind, Quantiles},
-    node::Node,
-    sim::Sim,
     verdict::Check,
 };
-use crate::net::{NodeId, nanos, node_id, real, seconds, whole};
+use crate::{
+    net::{NodeId, nanos, node_id, real, seconds, whole},
+    scenario::Protocol,
+};
 
 /// Points of a curve that is drawn.
 const POINTS: usize = 200;
@@ -23,6 +25,10 @@ const ROWS: usize = 50;
 pub struct Outcome {
     /// The scenario's title.
     pub title: String,
+    /// What kept stores equal: `hearken`, or what it is compared with.
+    pub protocol: Protocol,
+    /// `virtual`, or `real` where real nodes ran in real time.
+    pub mode: &'static str,
     /// Whether everything expected came true.
     pub passed: bool,
     /// Nothing that has settled is missing anywhere at the end.
@@ -49,6 +55,9 @@ pub struct Outcome {
     pub completeness_s: Quantiles,
     /// Messages that became complete during the run.
     pub completed: u64,
+    /// Within so many seconds 99 % of the messages were everywhere or, where none were published, all nodes whole; `null` if
+    /// something is missing.
+    pub staleness_s: Option<f64>,
     /// From publication until gossip brought it, by node and message.
     pub live_s: Quantiles,
     /// From publication until synchronisation brought it, by node and message.
@@ -79,10 +88,16 @@ pub struct Outcome {
     pub refused: u64,
     /// Messages that came although they were older than the window.
     pub outside_window: u64,
+    /// Messages that crashes took because they were not durable yet.
+    pub lost_in_crashes: u64,
+    /// Copies that nobody who is up has: nothing brings them, so that they do not count as missing.
+    pub unreachable: u64,
     /// Offences that nodes saw in others.
     pub offences: u64,
-    /// Pairs of nodes of which one mutes the other at the end.
+    /// Pairs of honest nodes of which one mutes the other at the end.
     pub muted: u64,
+    /// Pairs of an honest and a hostile node of which the first mutes the second at the end.
+    pub muted_hostile: u64,
     /// Wall time.
     pub wall_s: f64,
     /// Simulated events.
@@ -103,6 +118,9 @@ pub struct Outcome {
     pub timeline: Vec<Happened>,
     /// The nodes that served or lack most.
     pub node_table: Vec<Row>,
+    /// The same scenario with what else it was compared with.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub against: Vec<Outcome>,
 }
 
 /// A message that a node lacks.
@@ -207,77 +225,96 @@ pub struct Row {
 }
 
 impl Outcome {
-    pub(super) fn of(sim: &Sim<'_>, wall_s: f64, trace_hash: u64) -> Outcome {
-        let virtual_s = seconds(sim.end);
-        let count = real(sim.nodes.len() as u64);
-        let background = || sim.nodes.iter().map(|node| real(node.counters.background()));
+    pub(crate) fn of(facts: &Facts<'_>, wall_s: f64, trace_hash: u64) -> Outcome {
+        let virtual_s = seconds(facts.end);
+        let count = real(facts.nodes.len() as u64);
+        let honest = || facts.nodes.iter().filter(|node| !node.hostile);
+        let background = || honest().map(|node| real(node.counters.background()));
         let bytes = Quantiles::of(background());
-        let by_kind = (0..KINDS).map(|kind| (KIND_NAMES[kind], real(sim.measure.sent[kind]) / count));
-        let sum = |get: fn(&Node) -> u64| sim.nodes.iter().map(get).sum::<u64>();
-        let (repaired, duplicates) = (sim.measure.repaired, sum(|node| node.counters.duplicates));
-        let identification = sim.measure.sent[Kind::Request as usize] + sim.measure.sent[Kind::Answer as usize];
+        let by_kind = (0..KINDS).map(|kind| (KIND_NAMES[kind], real(facts.measure.sent[kind]) / count));
+        let sum = |get: fn(&NodeFacts<'_>) -> u64| facts.nodes.iter().map(get).sum::<u64>();
+        let (repaired, duplicates) = (facts.measure.repaired, sum(|node| node.counters.duplicates));
+        let identification = facts.measure.sent[Kind::Request as usize] + facts.measure.sent[Kind::Answer as usize];
         let (first, again) = (sum(|node| node.counters.live[0]), sum(|node| node.counters.live[1]));
-        let missing = sim.missing();
-        let converged_at = converged_at(sim);
+        let missing = facts.measure.samples.last().map_or(0, |sample| sample.missing);
+        let converged_at = converged_at(facts);
         Outcome {
-            title: sim.scenario.title.clone(),
+            title: facts.scenario.title.clone(),
+            protocol: facts.scenario.protocol,
+            mode: facts.mode,
             passed: false,
             converged: missing == 0,
-            nodes: sim.nodes.len(),
-            seed: sim.scenario.seed,
+            nodes: facts.nodes.len(),
+            seed: facts.scenario.seed,
             virtual_s,
-            messages: sim.ledger.len() as u64,
+            messages: facts.ledger.len() as u64,
             missing_at_end: missing,
-            missing: if missing > 0 { some_missing(sim) } else { Vec::new() },
-            expired_missing: sim.ledger.expired,
+            missing: if missing > 0 { some_missing(facts) } else { Vec::new() },
+            expired_missing: facts.ledger.expired,
             converged_at_s: converged_at,
-            converged_after_event_s: converged_at.map(|at| (at - seconds(sim.last_event)).max(0.0)),
-            completeness_s: Quantiles::of(sim.ledger.completeness.iter().copied()),
-            completed: sim.ledger.completeness.len() as u64,
-            live_s: Quantiles::of_times(&sim.measure.live),
-            repair_s: Quantiles::of_times(&sim.measure.repair),
-            recovery_s: Quantiles::of(sim.measure.recovery.iter().copied()),
-            recovering_at_end: sim.nodes.iter().filter(|node| node.recovery.is_some()).count() as u64,
+            converged_after_event_s: converged_at.map(|at| (at - seconds(facts.last_event)).max(0.0)),
+            completeness_s: Quantiles::of(facts.ledger.completeness.iter().copied()),
+            completed: facts.ledger.completeness.len() as u64,
+            staleness_s: staleness(facts, missing),
+            live_s: Quantiles::of_times(&facts.measure.live),
+            repair_s: Quantiles::of_times(&facts.measure.repair),
+            recovery_s: Quantiles::of(facts.measure.recovery.iter().copied()),
+            recovering_at_end: facts.nodes.iter().filter(|node| node.recovering).count() as u64,
             bytes_per_node: BytesPerNode { p50: bytes.p50, p99: bytes.p99, max: bytes.max, by_kind: by_kind.collect() },
             background_bytes_per_s: Quantiles::of(background().map(|bytes| bytes / virtual_s)),
-            ihaves_per_interval: per_interval(sim),
-            round_trips: Quantiles::of_numbers(&sim.measure.round_trips),
+            ihaves_per_interval: per_interval(facts),
+            round_trips: Quantiles::of_numbers(&facts.measure.round_trips),
             repaired,
             bytes_per_repair: if repaired > 0 { real(identification) / real(repaired) } else { 0.0 },
             redundancy: if repaired > 0 { real(repaired + duplicates) / real(repaired) } else { 1.0 },
             relay_redundancy: if first > 0 { real(first + again) / real(first) } else { 1.0 },
-            providers: providers(sim),
+            providers: providers(facts),
             refused: sum(|node| node.counters.refused),
             outside_window: sum(|node| node.counters.outside),
+            lost_in_crashes: sum(|node| node.counters.lost),
+            unreachable: facts.ledger.unreachable,
             offences: sum(|node| node.counters.offences),
-            muted: muted(sim),
+            muted: facts.muted,
+            muted_hostile: facts.muted_hostile,
             wall_s,
-            events: sim.events,
-            events_per_s: real(sim.events) / wall_s.max(1e-9),
+            events: facts.events,
+            events_per_s: real(facts.events) / wall_s.max(1e-9),
             trace_hash: format!("{trace_hash:016x}"),
             checks: Vec::new(),
-            series: series(sim),
-            completeness_cdf: cdf(&sim.ledger.completeness, sim.ledger.len()),
-            recovery_cdf: cdf(&sim.measure.recovery, sim.measure.recovery.len()),
-            timeline: timeline(sim),
-            node_table: rows(sim),
+            series: series(facts),
+            completeness_cdf: cdf(&facts.ledger.completeness, facts.ledger.len()),
+            recovery_cdf: cdf(&facts.measure.recovery, facts.measure.recovery.len()),
+            timeline: timeline(facts),
+            node_table: rows(facts),
+            against: Vec::new(),
         }
     }
 }
 
+fn staleness(facts: &Facts<'_>, missing: u64) -> Option<f64> {
+    let Ledger { completeness, expired, .. } = facts.ledger;
+    let whole = missing == 0 && *expired == 0 && !facts.nodes.iter().any(|node| node.recovering);
+    let time = if completeness.is_empty() {
+        Quantiles::of(facts.measure.recovery.iter().copied()).max
+    } else {
+        Quantiles::of(completeness.iter().copied()).p99
+    };
+    whole.then_some(time)
+}
+
 /// What is missing, for those who look into it.
-fn some_missing(sim: &Sim<'_>) -> Vec<Missing> {
-    let settle = nanos(sim.scenario.sync.settle_delay + sim.scenario.sync.horizon_grid);
-    let settled = sim.ledger.published_before(sim.end.saturating_sub(settle));
-    let nodes = sim.nodes.iter().enumerate().filter(|(_, node)| node.up);
+fn some_missing(facts: &Facts<'_>) -> Vec<Missing> {
+    let settle = nanos(facts.scenario.sync.settle_delay + facts.scenario.sync.horizon_grid);
+    let settled = facts.ledger.published_before(facts.end.saturating_sub(settle));
+    let nodes = facts.nodes.iter().enumerate().filter(|(_, node)| node.up && !node.hostile);
     let missing = nodes.flat_map(|(index, node)| {
-        let lacks = sim.ledger.incomplete(node.class).take_while(move |message| *message < settled);
-        lacks.filter(|message| !node.store.has(*message)).map(move |message| {
-            let key = sim.ledger.key(message);
+        let lacks = facts.ledger.incomplete(node.class).take_while(move |message| *message < settled);
+        lacks.filter(|message| !node.holds.contains(*message)).map(move |message| {
+            let key = facts.ledger.key(message);
             Missing {
                 node: node_id(index),
-                age_s: seconds((EPOCH + sim.end).saturating_sub(key.timestamp())),
-                holders: sim.ledger.holders(message),
+                age_s: seconds((EPOCH + facts.end).saturating_sub(key.timestamp())),
+                holders: facts.ledger.holders(message),
                 key: key.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect(),
             }
         })
@@ -286,8 +323,8 @@ fn some_missing(sim: &Sim<'_>) -> Vec<Missing> {
 }
 
 /// Since when nothing was missing.
-fn converged_at(sim: &Sim<'_>) -> Option<f64> {
-    let samples = &sim.measure.samples;
+fn converged_at(facts: &Facts<'_>) -> Option<f64> {
+    let samples = &facts.measure.samples;
     let last_missing = samples.iter().rposition(|sample| sample.missing > 0);
     match last_missing {
         None => Some(0.0),
@@ -295,11 +332,11 @@ fn converged_at(sim: &Sim<'_>) -> Option<f64> {
     }
 }
 
-fn per_interval(sim: &Sim<'_>) -> PerInterval {
-    let interval = nanos(sim.scenario.sync.interval_min);
-    let over = usize::try_from(sim.end / interval).unwrap_or(0);
+fn per_interval(facts: &Facts<'_>) -> PerInterval {
+    let interval = nanos(facts.scenario.sync.interval_min);
+    let over = usize::try_from(facts.end / interval).unwrap_or(0);
     let mut counts = vec![0; over];
-    for at in &sim.measure.announced {
+    for at in &facts.measure.announced {
         if let Some(count) = usize::try_from(at / interval).ok().and_then(|interval| counts.get_mut(interval)) {
             *count += 1;
         }
@@ -315,8 +352,8 @@ fn per_interval(sim: &Sim<'_>) -> PerInterval {
     }
 }
 
-fn providers(sim: &Sim<'_>) -> Providers {
-    let served = sim.nodes.iter().map(|node| node.counters.served);
+fn providers(facts: &Facts<'_>) -> Providers {
+    let served = facts.nodes.iter().map(|node| node.counters.served);
     let mut served: Vec<u64> = served.filter(|served| *served > 0).collect();
     served.sort_unstable_by(|a, b| b.cmp(a));
     let all: u64 = served.iter().sum();
@@ -332,17 +369,11 @@ fn providers(sim: &Sim<'_>) -> Providers {
     }
 }
 
-fn muted(sim: &Sim<'_>) -> u64 {
-    let engines = sim.nodes.iter().filter_map(|node| node.engine.as_ref());
-    let muted = engines.map(|engine| engine.peer_status().filter(|peer| peer.muted_for.is_some()).count() as u64);
-    muted.sum()
-}
-
-fn series(sim: &Sim<'_>) -> Series {
+fn series(facts: &Facts<'_>) -> Series {
     let mut series = Series::default();
-    let nodes = real(sim.nodes.len() as u64);
+    let nodes = real(facts.nodes.len() as u64);
     let mut before = super::measure::Sample::default();
-    for sample in &sim.measure.samples {
+    for sample in &facts.measure.samples {
         let background = |sent: &[u64; KINDS]| BACKGROUND.iter().map(|kind| sent[*kind as usize]).sum::<u64>();
         let elapsed = seconds(sample.at - before.at);
         let sent = real(background(&sample.sent) - background(&before.sent));
@@ -369,8 +400,8 @@ fn cdf(values: &[f64], of: usize) -> Vec<(f64, f64)> {
     points
 }
 
-fn timeline(sim: &Sim<'_>) -> Vec<Happened> {
-    let happened = sim.scenario.events.iter().map(|event| Happened {
+fn timeline(facts: &Facts<'_>) -> Vec<Happened> {
+    let happened = facts.scenario.events.iter().map(|event| Happened {
         at_s: event.at.as_secs_f64(),
         until_s: event.lasts.map(|lasts| (event.at + lasts).as_secs_f64()),
         what: event.label(),
@@ -378,8 +409,8 @@ fn timeline(sim: &Sim<'_>) -> Vec<Happened> {
     happened.collect()
 }
 
-fn rows(sim: &Sim<'_>) -> Vec<Row> {
-    let rows = sim.nodes.iter().enumerate().map(|(node, state)| Row {
+fn rows(facts: &Facts<'_>) -> Vec<Row> {
+    let rows = facts.nodes.iter().enumerate().map(|(node, state)| Row {
         node: node_id(node),
         up: state.up,
         live: state.counters.live[0],

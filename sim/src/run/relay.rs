@@ -19,10 +19,12 @@ pub(crate) const MESSAGES: usize = 0;
 /// The control topic.
 pub(crate) const CONTROL: usize = 1;
 
-/// Bytes around a message: topic name, tags and lengths of the RPC. Assumed.
-const PUSH_OVERHEAD: u64 = 40;
-/// Bytes of an IHAVE or IWANT without its ids, and around each id. Assumed.
-const GOSSIP_OVERHEAD: u64 = 30;
+/// Names of the topics, as long as Waku's are.
+const NAMES: [&str; TOPICS] = ["/waku/2/rs/66/0", "/hearken/1/ihave/waku/2/rs/66/0"];
+/// Bytes around a message beside its topic's name: tags and lengths of content, topic, message and RPC (protobuf).
+const PUSH_OVERHEAD: u64 = 10;
+/// Bytes of an IHAVE or IWANT without its topic's name and ids, and around each id.
+const GOSSIP_OVERHEAD: u64 = 8;
 const ID_OVERHEAD: u64 = 2;
 /// What was asked for is not asked for again for so long (iwant_followup_time).
 const FOLLOW_UP: Nanos = 3 * SECOND;
@@ -94,13 +96,17 @@ impl Relay {
 
 impl Sim<'_> {
     pub(crate) fn gossip_message(&mut self, node: NodeId, message: MessageId) {
-        let bytes = u64::from(self.ledger.size(message)) + PUSH_OVERHEAD;
+        let bytes = u64::from(self.ledger.size(message)) + PUSH_OVERHEAD + NAMES[MESSAGES].len() as u64;
         let item = self.relay.item(MESSAGES, bytes, What::Message(message));
         self.gossip(node, item);
     }
 
     pub(crate) fn gossip_announcement(&mut self, node: NodeId, ihave: Ihave, bytes: u64) {
-        let item = self.relay.item(CONTROL, bytes + PUSH_OVERHEAD, What::Announcement(Arc::new(ihave)));
+        let item = self.relay.item(
+            CONTROL,
+            bytes + PUSH_OVERHEAD + NAMES[CONTROL].len() as u64,
+            What::Announcement(Arc::new(ihave)),
+        );
         self.gossip(node, item);
     }
 
@@ -191,6 +197,17 @@ impl Sim<'_> {
         self.keep_beating(node);
     }
 
+    /// A node hears that a neighbour is subscribed: it grafts it at once while it has fewer than mesh_n_low.
+    pub(crate) fn subscribed(&mut self, node: NodeId, peer: NodeId) {
+        let config = &self.scenario.gossipsub;
+        for topic in 0..TOPICS {
+            let size = |node| self.links.of(node).iter().filter(|link| link.mesh[topic]).count();
+            if size(node) < config.mesh_n_low && size(peer) < config.mesh_n_high {
+                self.links.both(node, peer, |link| link.mesh[topic] = true);
+            }
+        }
+    }
+
     /// The mesh of this node may need mending.
     pub(crate) fn mesh_changed(&mut self, node: NodeId) {
         self.relay.nodes[node as usize].changed = true;
@@ -218,7 +235,7 @@ impl Sim<'_> {
         let history = u64::from(self.scenario.gossipsub.history_length);
         let beat = self.relay.beat_of(node, self.now);
         let cache = &mut self.relay.nodes[node as usize].cache;
-        while cache.front().is_some_and(|(came, _)| came + history < beat) {
+        while cache.front().is_some_and(|(came, _)| came + history <= beat) {
             cache.pop_front();
         }
         if !cache.is_empty() {
@@ -227,15 +244,15 @@ impl Sim<'_> {
         }
     }
 
-    /// Grafts when there are fewer than mesh_n_low, prunes when there are more than mesh_n_high.
+    /// Grafts when there are fewer than mesh_n_low, prunes when there are mesh_n_high (as rust-libp2p has it) or more.
     fn mend(&mut self, node: NodeId, topic: usize) {
         let config = &self.scenario.gossipsub;
         let (low, wanted, high) = (config.mesh_n_low, config.mesh_n, config.mesh_n_high);
         let size = |sim: &Self, node| sim.links.of(node).iter().filter(|link| link.mesh[topic]).count();
         let mut have = size(self, node);
         let graft = have < low;
-        if !graft && have <= high {
-            return;
+        if !graft && have < high {
+            return self.mend_outbound(node, topic);
         }
         let able = |link: &&crate::net::links::Link| link.attached && link.mesh[topic] != graft;
         let mut peers: Vec<NodeId> = self.links.of(node).iter().filter(able).map(|link| link.peer).collect();
@@ -258,6 +275,22 @@ impl Sim<'_> {
         }
     }
 
+    /// Grafts neighbours that the node has dialled, so that a mesh does not consist of such only as came by themselves. Of two
+    /// neighbours the one with the lower number dials.
+    fn mend_outbound(&mut self, node: NodeId, topic: usize) {
+        let config = &self.scenario.gossipsub;
+        let dialled = || self.links.of(node).iter().filter(|link| link.peer > node && link.attached);
+        let have = dialled().filter(|link| link.mesh[topic]).count();
+        let mut able: Vec<NodeId> = dialled().filter(|link| !link.mesh[topic]).map(|link| link.peer).collect();
+        self.dice.shuffle(&mut able);
+        for peer in able.into_iter().take(config.mesh_outbound_min.saturating_sub(have)) {
+            let full = self.links.of(peer).iter().filter(|link| link.mesh[topic]).count() >= config.mesh_n_high;
+            if !full {
+                self.links.both(node, peer, |link| link.mesh[topic] = true);
+            }
+        }
+    }
+
     /// IHAVE to some peers outside the mesh.
     fn gossip_lazily(&mut self, node: NodeId, topic: usize, beat: u64) {
         let config = &self.scenario.gossipsub;
@@ -267,7 +300,7 @@ impl Sim<'_> {
         peers.extend(links.filter(|(_, link)| link.attached && !link.mesh[topic]).map(|(at, _)| at));
         let recent = u64::from(config.history_gossip);
         let (cache, all) = (&self.relay.nodes[node as usize].cache, &self.relay.items);
-        let recent = cache.iter().filter(|(came, item)| came + recent > beat && all[*item as usize].topic == topic);
+        let recent = cache.iter().filter(|(came, item)| came + recent >= beat && all[*item as usize].topic == topic);
         let items: Arc<[u32]> = if peers.is_empty() { Arc::new([]) } else { recent.map(|(_, item)| *item).collect() };
         if !items.is_empty() {
             let share = whole((real(peers.len() as u64) * config.gossip_factor).ceil());
@@ -281,7 +314,9 @@ impl Sim<'_> {
     }
 
     fn send_ids(&mut self, node: NodeId, link: usize, topic: usize, ids: usize, incident: Incident) {
-        let bytes = GOSSIP_OVERHEAD + ids as u64 * (self.scenario.gossipsub.message_id_bytes + ID_OVERHEAD);
+        // An IWANT names no topic.
+        let name = if matches!(incident, Incident::Ihave { .. }) { 2 + NAMES[topic].len() as u64 } else { 0 };
+        let bytes = GOSSIP_OVERHEAD + name + ids as u64 * (self.scenario.gossipsub.message_id_bytes + ID_OVERHEAD);
         self.count(node, if topic == CONTROL { Kind::Ihave } else { Kind::RelayControl }, bytes);
         self.gossip_to(node, link, bytes, incident);
     }

@@ -9,16 +9,17 @@ use hearken_wire::RequestId;
 
 use super::{
     SimError,
-    ledger::{EPOCH, Ledger, MessageId},
+    ledger::{Ledger, MessageId},
     measure::{Kind, Measure, Sample},
     node::{Node, Port},
+    plan::{Next, Plan, Traffic, late, left_over},
     relay::Relay,
     store::{Set, Sets, Store},
     trace::Trace,
 };
 use crate::{
-    net::{Nanos, NodeId, dice::Dice, links::Links, nanos, node_id, queue::Queue, real, topology, whole},
-    scenario::{EventKind, NodeSettings, Scenario},
+    net::{Nanos, NodeId, dice::Dice, links::Links, nanos, node_id, queue::Queue},
+    scenario::{NodeSettings, Scenario},
 };
 
 /// The one group that all nodes have joined.
@@ -49,6 +50,14 @@ pub(crate) enum Incident {
         epoch: u32,
         frame: Bytes,
     },
+    /// Something that is no frame of Hearken's: what a baseline says, or a hostile node.
+    Foreign {
+        from: NodeId,
+        epoch: u32,
+        body: Bytes,
+    },
+    /// A hostile node announces what does not exist.
+    Forge,
     /// There is room for the next frame of a stream.
     Pump {
         to: NodeId,
@@ -69,7 +78,7 @@ pub(crate) enum Incident {
     Begin(usize),
     End(usize),
     /// Somebody publishes. The node means nothing.
-    Publish,
+    Publish(Next),
     /// Time to look how things stand. The node means nothing.
     Sample,
 }
@@ -87,13 +96,12 @@ pub(crate) struct Sim<'a> {
     pub(crate) sets: Sets,
     pub(crate) measure: Measure,
     pub(crate) trace: Trace,
-    /// Chance on the network, in traffic, and of everything else.
+    pub(crate) traffic: Traffic<'a>,
+    /// Chance on the network, and of everything else.
     pub(crate) dice: Dice,
-    pub(crate) traffic_dice: Dice,
     pub(crate) other_dice: Dice,
     /// Who each event befalls.
     pub(crate) befalls: Vec<Vec<NodeId>>,
-    pub(crate) publishers: Vec<NodeId>,
     /// Share of transmissions, and of live deliveries, that are lost now.
     pub(crate) loss: f64,
     pub(crate) delivery_loss: f64,
@@ -101,6 +109,10 @@ pub(crate) struct Sim<'a> {
     /// When the last event of the scenario began or ended.
     pub(crate) last_event: Nanos,
     pub(crate) step: Nanos,
+    /// Deliveries of baselines so far.
+    pub(crate) deliveries: u64,
+    /// For how long a crash may lose what came.
+    pub(crate) undurable: Nanos,
 }
 
 /// Moments at which it is noted how things stand.
@@ -109,19 +121,8 @@ const SAMPLES: u64 = 240;
 impl<'a> Sim<'a> {
     /// Everything as it is at the beginning.
     pub(crate) fn new(scenario: &'a Scenario, trace: Trace) -> Result<Sim<'a>, SimError> {
-        let mut dice = Dice::new(scenario.seed);
+        let Plan { links, settings, befalls, traffic, dice, mut other } = Plan::new(scenario);
         let network = &scenario.network;
-        let (mut graph, mut other) = (dice.fork(), dice.fork());
-        let edges = topology::edges(network.nodes, network.topology, network.degree, &mut graph);
-        let settings = settings_by_node(scenario, &mut other);
-        let regions = regions(scenario, &settings);
-        let links = Links::new(network, edges, &regions, &mut graph);
-        let befalls = scenario
-            .events
-            .iter()
-            .map(|event| event.nodes.as_ref().map_or(Vec::new(), |nodes| nodes.pick(network.nodes, &mut other)));
-        let befalls = befalls.collect();
-        let publishers = scenario.traffic.publishers.pick(network.nodes, &mut other);
         let relay = Relay::new(network.nodes, nanos(scenario.gossipsub.heartbeat_interval), &mut other);
         let end = nanos(scenario.duration);
         let mut sim = Sim {
@@ -136,16 +137,17 @@ impl<'a> Sim<'a> {
             sets: Sets::default(),
             measure: Measure::default(),
             trace,
-            traffic_dice: dice.fork(),
-            dice: dice.fork(),
+            traffic,
+            dice,
             other_dice: other,
             befalls,
-            publishers,
             loss: network.loss,
             delivery_loss: scenario.gossipsub.delivery_loss,
             events: 0,
             last_event: 0,
             step: (end / SAMPLES).max(1),
+            deliveries: 0,
+            undurable: scenario.events.iter().filter_map(|event| event.undurable).map(nanos).max().unwrap_or(0),
         };
         sim.make_nodes(&settings);
         sim.fill_stores(&settings)?;
@@ -155,11 +157,16 @@ impl<'a> Sim<'a> {
 
     fn make_nodes(&mut self, settings: &[Vec<&NodeSettings>]) {
         let (scenario, network) = (self.scenario, &self.scenario.network);
+        let mut dealt = 0;
         for settings in settings {
+            let hostile = settings.iter().rev().find(|some| !some.hostile.is_empty()).map(|some| {
+                dealt += 1;
+                some.hostile[(dealt - 1) % some.hostile.len()]
+            });
             let last = |get: fn(&NodeSettings) -> Option<u64>| settings.iter().rev().find_map(|some| get(some));
             let window = settings.iter().rev().find_map(|some| some.window).unwrap_or(scenario.sync.window);
             let config = Config { window, ..scenario.sync.clone() };
-            let group = GroupConfig { id: GROUP, window, retention: config.retention_for(window), kept_from: 0 };
+            let group = GroupConfig { id: GROUP, window, retention: scenario.retention(window), kept_from: 0 };
             let port = Port {
                 upload: last(|some| some.upload.map(|size| size.0)).unwrap_or(network.upload.0),
                 download: last(|some| some.download.map(|size| size.0)).unwrap_or(network.download.0),
@@ -168,6 +175,7 @@ impl<'a> Sim<'a> {
             let class = self.ledger.class(window);
             self.nodes.push(Node {
                 engine: None,
+                baseline: None,
                 up: false,
                 config,
                 group,
@@ -184,21 +192,16 @@ impl<'a> Sim<'a> {
                 judging: Vec::new(),
                 recovery: None,
                 refuses: settings.iter().rev().find_map(|some| some.refuses).unwrap_or(0.0),
+                hostile,
+                disk_full: false,
+                recent: Default::default(),
                 counters: Default::default(),
             });
         }
     }
 
-    /// The stored messages end where the horizon is when the run begins.
     fn fill_stores(&mut self, settings: &[Vec<&NodeSettings>]) -> Result<(), SimError> {
-        let traffic = &self.scenario.traffic;
-        let newest = EPOCH - nanos(self.scenario.sync.settle_delay + 2 * self.scenario.sync.horizon_grid);
-        let oldest = newest - nanos(traffic.stored_over);
-        for number in 0..traffic.stored {
-            let share = (real(number) + self.traffic_dice.unit()) / real(traffic.stored);
-            let timestamp = oldest + whole(share * real(newest - oldest));
-            let key = Key::new(timestamp, hearken_tree::Id(self.traffic_dice.id()));
-            let size = self.message_size();
+        for (key, size) in self.traffic.stored() {
             self.ledger.publish(key, size, 0);
         }
         let everything: Vec<MessageId> = self.ledger.messages().collect();
@@ -207,25 +210,13 @@ impl<'a> Sim<'a> {
             let lacks = |some: &&NodeSettings| some.missing.is_some() || some.gap.is_some();
             self.nodes[node].store = match settings.iter().rev().find(|some| lacks(some)) {
                 Some(some) => {
-                    let left = self.left_over(&everything, some);
+                    let left = left_over(&everything, some, &mut self.other_dice);
                     self.store_with(&left)
                 }
                 None => whole_store.clone(),
             };
         }
         Ok(())
-    }
-
-    fn left_over(&mut self, everything: &[MessageId], settings: &NodeSettings) -> Vec<MessageId> {
-        let many = real(everything.len() as u64);
-        let [from, to] = settings.gap.unwrap_or([0.0, 0.0]);
-        let missing = settings.missing.unwrap_or(0.0);
-        let dice = &mut self.other_dice;
-        let held = everything.iter().filter(|message| {
-            let place = real(u64::from(**message)) / many;
-            !((from..to).contains(&place) || dice.chance(missing))
-        });
-        held.copied().collect()
     }
 
     fn store_with(&mut self, messages: &[MessageId]) -> Store {
@@ -236,7 +227,7 @@ impl<'a> Sim<'a> {
     }
 
     fn start(&mut self) -> Result<(), SimError> {
-        let late = self.late();
+        let late = late(self.scenario, &self.befalls);
         for node in 0..self.nodes.len() {
             let node = node_id(node);
             if !late.contains(&node) {
@@ -255,31 +246,11 @@ impl<'a> Sim<'a> {
                 self.queue.push(at + nanos(lasts), (0, Incident::End(index)));
             }
         }
-        self.schedule_publish(nanos(self.scenario.traffic.from));
+        if let Some((at, next)) = self.traffic.first() {
+            self.queue.push(at, (0, Incident::Publish(next)));
+        }
         self.queue.push(0, (0, Incident::Sample));
         Ok(())
-    }
-
-    /// Nodes that join before they do anything else.
-    fn late(&self) -> Vec<NodeId> {
-        let mut order: Vec<usize> = (0..self.scenario.events.len()).collect();
-        order.sort_by_key(|index| self.scenario.events[*index].at);
-        let (mut seen, mut late) = (Vec::new(), Vec::new());
-        for index in order {
-            let kind = self.scenario.events[index].kind;
-            if !matches!(kind, EventKind::Join | EventKind::Leave | EventKind::Crash) {
-                continue;
-            }
-            for node in &self.befalls[index] {
-                if !seen.contains(node) {
-                    seen.push(*node);
-                    if kind == EventKind::Join {
-                        late.push(*node);
-                    }
-                }
-            }
-        }
-        late
     }
 
     /// Lets things happen until `until`, or the end; false once that has come.
@@ -317,12 +288,17 @@ impl<'a> Sim<'a> {
             }
             Incident::Wake => self.on_wake(node),
             Incident::Frame { from, epoch, frame } => self.on_frame(node, from, epoch, frame),
+            Incident::Foreign { from, epoch, body } if self.nodes[node as usize].engine.is_some() => {
+                self.on_garbage(node, from, epoch, &body)
+            }
+            Incident::Foreign { from, epoch, body } => self.on_foreign(node, from, epoch, &body),
+            Incident::Forge => self.on_forge(node),
             Incident::Pump { to, request } => self.on_pump(node, to, request),
             Incident::Attach { peer, epoch } => self.on_attach(node, peer, epoch),
             Incident::Detach { peer, epoch } => self.on_detach(node, peer, epoch),
             Incident::Begin(event) => self.on_event(event, true),
             Incident::End(event) => self.on_event(event, false),
-            Incident::Publish => self.on_publish(),
+            Incident::Publish(next) => self.on_publish(next),
             Incident::Sample => {
                 self.sample();
                 let next = self.now + self.step;
@@ -377,25 +353,4 @@ impl<'a> Sim<'a> {
 fn wire_time(bytes: u64, per_second: u64) -> Nanos {
     let nanos = u128::from(bytes) * 1_000_000_000 / u128::from(per_second);
     u64::try_from(nanos).unwrap_or(u64::MAX)
-}
-
-/// What the `[[node]]` tables say of each node; later ones count more.
-fn settings_by_node<'a>(scenario: &'a Scenario, dice: &mut Dice) -> Vec<Vec<&'a NodeSettings>> {
-    let mut settings = vec![Vec::new(); scenario.network.nodes];
-    for some in &scenario.nodes {
-        for node in some.nodes.pick(scenario.network.nodes, dice) {
-            settings[node as usize].push(some);
-        }
-    }
-    settings
-}
-
-/// Nodes are dealt to regions in turn, unless they say where they are.
-fn regions(scenario: &Scenario, settings: &[Vec<&NodeSettings>]) -> Vec<usize> {
-    let regions = scenario.region_names().len().max(1);
-    let named = |some: &Vec<&NodeSettings>| {
-        let name = some.iter().rev().find_map(|some| some.region.as_deref());
-        name.and_then(|name| scenario.region(name))
-    };
-    settings.iter().enumerate().map(|(node, some)| named(some).unwrap_or(node % regions)).collect()
 }

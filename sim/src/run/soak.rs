@@ -1,26 +1,20 @@
-//! `hearken-sim soak`: the same scenario with many seeds. Whatever fails is named with the command that runs it again.
+//! `hearken-sim soak`: random scenarios, or one with many seeds. Whatever fails is named with the command that runs it again, and
+//! written down as small as it still fails.
 
-use std::{
-    error::Error,
-    process::ExitCode,
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
-    thread,
-};
+use std::{error::Error, path::PathBuf, process::ExitCode};
 
 use clap::Args as ClapArgs;
 
-use super::{Outcome, SimError, quoted, simulate};
+use super::{Outcome, SimError, minimise::minimise, parallel, quoted, random::random, simulate};
 use crate::scenario::Scenario;
 
 /// What `hearken-sim soak` is told.
 #[derive(ClapArgs)]
 pub struct Args {
-    /// A scenario file, or the name of one that ships (see `hearken-sim list`)
-    #[arg(default_value = "mixed")]
-    scenario: String,
+    /// A scenario file, or the name of one that ships, to be run with many seeds
+    ///
+    /// Without it, each seed makes up a scenario of its own.
+    scenario: Option<String>,
     /// How many seeds
     #[arg(long, default_value_t = 50)]
     seeds: u64,
@@ -28,44 +22,53 @@ pub struct Args {
     #[arg(long, default_value_t = 1)]
     first: u64,
     /// Runs at a time
-    #[arg(long, default_value_t = 2)]
+    #[arg(long, default_value_t = parallel::cores())]
     threads: usize,
     /// Change a setting, as in `--set network.nodes=100`; may be repeated
     #[arg(long = "set", value_name = "KEY=VALUE")]
     settings: Vec<String>,
+    /// Where scenarios that failed are written
+    #[arg(long, value_name = "FOLDER", default_value = ".")]
+    out: PathBuf,
 }
 
 /// Runs every seed; fails if any did.
 ///
 /// # Errors
-/// A scenario that cannot be run, or a bug.
+/// A scenario that cannot be run, a file that cannot be written, or a bug.
 pub fn main(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
-    let scenario = Scenario::load(&args.scenario, &args.settings)?;
-    let last = args.first.saturating_add(args.seeds);
-    let (next, failed) = (AtomicU64::new(args.first), Mutex::new(Vec::new()));
-    thread::scope(|scope| {
-        for _ in 0..args.threads.max(1) {
-            scope.spawn(|| {
-                loop {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= last {
-                        break;
-                    }
-                    let outcome = simulate(&Scenario { seed, ..scenario.clone() }, None, false);
-                    if outcome.as_ref().map_or(true, |outcome| !outcome.passed) {
-                        report(args, seed, &outcome);
-                        failed.lock().unwrap_or_else(PoisonError::into_inner).push(seed);
-                    }
-                }
-            });
-        }
+    let scenarios = (0..args.seeds).map(|at| args.scenario_of(args.first.saturating_add(at)));
+    let scenarios = scenarios.collect::<Result<Vec<_>, _>>()?;
+    let failed = parallel::parallel(args.threads, &scenarios, |scenario| {
+        let outcome = simulate(scenario, None, false);
+        passed(&outcome).then_some(()).ok_or_else(|| report(args, scenario, &outcome))
     });
-    let failed = failed.into_inner().unwrap_or_else(PoisonError::into_inner).len();
-    println!("{} of {} seeds of `{}` passed", args.seeds - failed as u64, args.seeds, args.scenario);
-    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let failed: Vec<_> = failed.into_iter().filter_map(Result::err).collect();
+    let all = failed.is_empty();
+    let what = args.scenario.as_deref().map_or("random scenarios".to_owned(), |name| format!("seeds of `{name}`"));
+    println!("{} of {} {what} passed", args.seeds - failed.len() as u64, args.seeds);
+    failed.into_iter().collect::<Result<(), String>>()?;
+    Ok(if all { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn report(args: &Args, seed: u64, outcome: &Result<Outcome, SimError>) {
+fn passed(outcome: &Result<Outcome, SimError>) -> bool {
+    outcome.as_ref().is_ok_and(|outcome| outcome.passed)
+}
+
+impl Args {
+    fn scenario_of(&self, seed: u64) -> Result<Scenario, Box<dyn Error>> {
+        let Some(name) = &self.scenario else {
+            let text = toml::to_string(&random(seed))?;
+            return Ok(Scenario::parse(&format!("random scenario {seed}"), &text, &self.settings)?);
+        };
+        let mut scenario = Scenario::load(name, &self.settings)?;
+        scenario.seed = seed;
+        Ok(scenario)
+    }
+}
+
+/// Says what failed, and writes down the least that still does.
+fn report(args: &Args, scenario: &Scenario, outcome: &Result<Outcome, SimError>) -> Result<(), String> {
     let why = match outcome {
         Ok(outcome) => {
             let failed = outcome.checks.iter().filter(|check| !check.ok);
@@ -74,6 +77,11 @@ fn report(args: &Args, seed: u64, outcome: &Result<Outcome, SimError>) {
         }
         Err(error) => error.to_string(),
     };
-    let settings: String = args.settings.iter().map(|setting| format!(" --set {}", quoted(setting))).collect();
-    println!("seed {seed} failed: {why}\n  hearken-sim run {} --seed {seed}{settings}", quoted(&args.scenario));
+    println!("seed {} failed: {why}", scenario.seed);
+    let least = minimise(scenario, |candidate| !passed(&simulate(candidate, None, false)));
+    let path = args.out.join(format!("soak-{}.toml", scenario.seed));
+    let text = toml::to_string(&least).map_err(|error| error.to_string())?;
+    std::fs::write(&path, text).map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+    println!("  hearken-sim run {}", quoted(&path.display().to_string()));
+    Ok(())
 }

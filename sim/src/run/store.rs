@@ -19,6 +19,15 @@ impl Bits {
         self.0.get(index as usize / 64).is_some_and(|word| word >> (index % 64) & 1 == 1)
     }
 
+    /// True if it was there.
+    pub(crate) fn remove(&mut self, index: u32) -> bool {
+        let there = self.contains(index);
+        if let Some(word) = self.0.get_mut(index as usize / 64) {
+            *word &= !(1 << (index % 64));
+        }
+        there
+    }
+
     /// True if it was not there.
     pub(crate) fn insert(&mut self, index: u32) -> bool {
         let word = index as usize / 64;
@@ -69,6 +78,19 @@ impl Sets {
             tree.insert_all(keys.iter().copied())?;
             Ok(tree)
         })?;
+        set.sum = sum;
+        Ok(())
+    }
+
+    /// `set` without these keys, as far as it holds them.
+    fn remove(&mut self, set: &mut Set, keys: &[Key]) -> Result<(), PageError> {
+        let (mut tree, mut sum) = (set.tree.clone(), set.sum);
+        for key in keys {
+            if tree.remove(key)? {
+                sum ^= summand(key);
+            }
+        }
+        set.tree = self.share(sum, move || Ok(tree))?;
         set.sum = sum;
         Ok(())
     }
@@ -133,6 +155,11 @@ impl Store {
         store
     }
 
+    /// What it holds or refused.
+    pub(crate) fn holds(&self) -> &Bits {
+        &self.has
+    }
+
     /// Whether it holds, or refused, a message.
     pub(crate) fn has(&self, message: MessageId) -> bool {
         self.has.contains(message)
@@ -154,6 +181,18 @@ impl Store {
             self.refused.push(message);
         }
         new
+    }
+
+    /// Messages that came but were not durable yet are gone with the power.
+    pub(crate) fn lose(&mut self, messages: &[MessageId], ledger: &Ledger, sets: &mut Sets) -> Result<(), PageError> {
+        let lost: Vec<Key> = messages.iter().filter(|id| self.has.remove(**id)).map(|id| ledger.key(*id)).collect();
+        self.pending.retain(|message| !messages.contains(message));
+        self.refused.retain(|message| !messages.contains(message));
+        sets.remove(&mut self.kept, &lost)?;
+        if let Some(held) = &mut self.held {
+            sets.remove(held, &lost)?;
+        }
+        Ok(())
     }
 
     /// The index as it stands. Drops what is older than `retained` (nanoseconds since the Unix epoch), at most each minute.

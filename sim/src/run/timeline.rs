@@ -1,11 +1,10 @@
 //! What befalls nodes and links.
 
-use hearken_scheduler::{Engine, Event};
+use hearken_scheduler::{Config, Engine, Event};
 
 use super::{
-    SimError,
-    ledger::EPOCH,
-    node::Recovery,
+    SimError, baseline,
+    recovery::Recovery,
     sim::{Incident, Sim},
     store::Store,
 };
@@ -13,6 +12,10 @@ use crate::{
     net::{Nanos, NodeId, nanos, node_id},
     scenario::{Archive, EventKind, Protocol},
 };
+
+/// Round trips until a connection can be used: TCP, the choice of Noise, Noise itself (one and a half), the choice of Yamux, and
+/// that of the protocol on the first stream.
+const HANDSHAKES: Nanos = 6;
 
 impl Sim<'_> {
     /// An event of the scenario begins, or ends.
@@ -26,7 +29,13 @@ impl Sim<'_> {
                 self.come(&befallen, event.archive.unwrap_or_default())
             }
             (EventKind::Leave, true) => self.go(&befallen, Some(0)),
-            (EventKind::Crash, true) => self.go(&befallen, None),
+            (EventKind::Crash, true) => {
+                let noticed = self.go(&befallen, None);
+                if let Some(undurable) = event.undurable {
+                    befallen.iter().try_for_each(|node| self.lose(*node, nanos(undurable)))?;
+                }
+                noticed
+            }
             (EventKind::Partition, true) => {
                 self.part(index);
                 Ok(())
@@ -36,6 +45,7 @@ impl Sim<'_> {
                 Ok(())
             }
             (EventKind::Burst, true) => self.burst(index),
+            (EventKind::Settings, begins) => self.settings(index, &befallen, begins),
             (kind, begins) => {
                 self.change(kind, index, &befallen, begins);
                 Ok(())
@@ -77,19 +87,71 @@ impl Sim<'_> {
             let engine = Engine::new(state.config.clone(), [state.group.clone()], seed, state.clock(now))?;
             state.engine = Some(Box::new(engine));
         }
+        let polling = self.scenario.polling();
+        state.baseline = baseline::start(self.scenario.protocol, &polling, now, &mut self.other_dice);
         let store = &state.store;
-        self.ledger.comes(state.class, |message| store.has(message));
+        if state.hostile.is_none() {
+            self.ledger.comes(state.class, |message| store.has(message));
+        }
+        self.schedule_forge(node);
         self.feed(node, Event::Wake)
+    }
+
+    /// What came within so short before is gone.
+    fn lose(&mut self, node: NodeId, undurable: Nanos) -> Result<(), SimError> {
+        let state = &mut self.nodes[node as usize];
+        let since = self.now.saturating_sub(undurable);
+        let lost: Vec<_> = state.recent.drain(..).filter(|(came, _)| *came >= since).map(|(_, id)| id).collect();
+        self.trace.record(self.now, node, "lost", lost.len() as u64, 0);
+        state.counters.lost += lost.len() as u64;
+        Ok(state.store.lose(&lost, &self.ledger, &mut self.sets)?)
+    }
+
+    /// The engine starts anew with other settings, or with the old ones; connections stay.
+    fn settings(&mut self, index: usize, nodes: &[NodeId], begins: bool) -> Result<(), SimError> {
+        let changes = self.scenario.events[index].sync.clone().unwrap_or_default();
+        let all: Vec<NodeId> = (0..self.nodes.len()).map(node_id).collect();
+        // All of them, unless some are named. The scenario was checked: the settings are sound.
+        let nodes = if self.scenario.events[index].nodes.is_some() { nodes } else { &all };
+        let changed = if begins { self.scenario.changed(&changes).ok() } else { None };
+        for node in nodes {
+            let state = &mut self.nodes[*node as usize];
+            let usual = Config { window: state.config.window, ..self.scenario.sync.clone() };
+            let window = state.config.window;
+            state.config = changed.clone().map_or(usual, |config| Config { window, ..config });
+            if state.engine.is_none() {
+                continue;
+            }
+            let (seed, clock) = (self.other_dice.next(), state.clock(self.now));
+            let engine = Engine::new(state.config.clone(), [state.group.clone()], seed, clock)?;
+            (state.engine, state.wake) = (Some(Box::new(engine)), None);
+            state.streams.clear();
+            state.trips.clear();
+            state.judging.clear();
+            let there: Vec<NodeId> = self.links.of(*node).iter().filter(|l| l.attached).map(|l| l.peer).collect();
+            for peer in there {
+                // Streams break with what is on its way on them, and the other end sees that.
+                self.links.both(*node, peer, |link| (link.epoch, link.last) = (link.epoch + 1, 0));
+                self.feed(peer, Event::Disconnected(*node))?;
+                self.feed(peer, Event::Connected(*node))?;
+                self.feed(*node, Event::Connected(peer))?;
+            }
+            self.feed(*node, Event::Wake)?;
+        }
+        Ok(())
     }
 
     fn go_down(&mut self, node: NodeId) {
         let state = &mut self.nodes[node as usize];
         (state.up, state.engine, state.wake, state.recovery) = (false, None, None, None);
+        state.baseline = None;
         state.streams.clear();
         state.trips.clear();
         state.judging.clear();
         let store = &state.store;
-        self.ledger.goes(state.class, |message| store.has(message), self.now);
+        if state.hostile.is_none() {
+            self.ledger.goes(state.class, |message| store.has(message), self.now);
+        }
         self.relay.forget(node);
         for link in self.links.of_mut(node) {
             (link.attached, link.mesh) = (false, Default::default());
@@ -99,15 +161,13 @@ impl Sim<'_> {
     /// What a node lacks of what has settled is measured until it has it.
     pub(crate) fn start_recovery(&mut self, node: NodeId) {
         let state = &mut self.nodes[node as usize];
-        // What is about to leave the window is not counted: it may be gone before it is asked for.
-        let grace = nanos(state.config.interval_max);
-        let from = (EPOCH + self.now).saturating_sub(nanos(state.config.settle_delay + state.group.window)) + grace;
-        let settle = nanos(state.config.settle_delay + state.config.horizon_grid);
-        let before = self.ledger.published_before(self.now.saturating_sub(settle));
-        let lacks = self.ledger.incomplete(state.class).take_while(|message| *message < before);
-        let lacks = lacks.filter(|message| self.ledger.key(*message).timestamp() >= from);
-        let left = lacks.filter(|message| !state.store.has(*message)).count() as u64;
-        state.recovery = (state.up && left > 0).then_some(Recovery { since: self.now, left, before, from });
+        let (class, window) = (state.class, state.group.window);
+        state.recovery = if state.up && state.hostile.is_none() {
+            let has = |message| state.store.has(message);
+            Recovery::begin(&self.ledger, class, &state.config, window, self.now, has)
+        } else {
+            None
+        };
     }
 
     fn part(&mut self, index: usize) {
@@ -148,6 +208,12 @@ impl Sim<'_> {
                     port.lag = if begins { event.latency.map_or(0, nanos) } else { 0 };
                 }
             }
+            EventKind::DiskFull => {
+                nodes.iter().for_each(|node| self.nodes[*node as usize].disk_full = begins);
+                if !begins {
+                    nodes.iter().for_each(|node| self.start_recovery(*node));
+                }
+            }
             _ => {}
         }
     }
@@ -161,8 +227,10 @@ impl Sim<'_> {
             let able = one.up && other.up && one.part == other.part;
             let Some(link) = self.links.get(a, b).filter(|link| link.up != able) else { continue };
             let (epoch, latency) = (link.epoch + 1, link.latency);
+            let setup = HANDSHAKES * 2 * latency;
             self.links.both(a, b, |link| (link.up, link.epoch, link.last) = (able, epoch, 0));
-            let (after, peer) = if able { (self.other_dice.below(spread.max(1)), b) } else { (noticed + latency, b) };
+            let (after, peer) =
+                if able { (self.other_dice.below(spread.max(1)) + setup, b) } else { (noticed + latency, b) };
             let incident = if able { Incident::Attach { peer, epoch } } else { Incident::Detach { peer, epoch } };
             self.queue.push(self.now + after, (a, incident));
         }
@@ -183,6 +251,7 @@ impl Sim<'_> {
         self.links.both(a, b, |link| (link.attached, link.mesh) = (true, Default::default()));
         for (from, to) in [(a, b), (b, a)] {
             self.feed(from, Event::Connected(to))?;
+            self.subscribed(from, to);
             self.mesh_changed(from);
         }
         Ok(())

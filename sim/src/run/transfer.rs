@@ -44,15 +44,28 @@ impl Sim<'_> {
             let before = if state.follows { state.trip } else { 0 };
             state.trips.insert(want.request, before + 1);
         }
+        self.send_frame(node, to, frame)
+    }
+
+    fn send_frame(&mut self, node: NodeId, to: NodeId, frame: &Frame) -> Result<(), SimError> {
         let mut bytes = BytesMut::new();
         encode_frame(frame, &mut bytes)?;
         let length = bytes.len() as u64;
-        self.put(node, to, bytes.freeze(), kind(frame), length);
+        let frame_of = |from, epoch| Incident::Frame { from, epoch, frame: bytes.freeze() };
+        self.put(node, to, kind(frame), length, frame_of);
         Ok(())
     }
 
-    /// Puts an encoded frame that takes `length` bytes on its way; when it has left, and when it arrives.
-    fn put(&mut self, node: NodeId, to: NodeId, frame: Bytes, kind: Kind, length: u64) -> (Nanos, Nanos) {
+    /// Puts something that takes `length` bytes on its way; when it has left, and when it arrives. `incident` is told from whom it
+    /// comes, and the connection's epoch.
+    pub(crate) fn put(
+        &mut self,
+        node: NodeId,
+        to: NodeId,
+        kind: Kind,
+        length: u64,
+        incident: impl FnOnce(NodeId, u32) -> Incident,
+    ) -> (Nanos, Nanos) {
         self.count(node, kind, length);
         self.trace.record(self.now, node, super::measure::KIND_NAMES[kind as usize], u64::from(to), length);
         let Some(link) = self.links.get(node, to) else { return (self.now, self.now) };
@@ -67,7 +80,7 @@ impl Sim<'_> {
                 arrives = arrives.max(link.last);
                 link.last = arrives;
             }
-            self.queue.push(arrives, (to, Incident::Frame { from: node, epoch, frame }));
+            self.queue.push(arrives, (to, incident(node, epoch)));
         }
         (left, arrives)
     }
@@ -95,21 +108,28 @@ impl Sim<'_> {
             }
         }
         state.streams.insert((to, request), Stream { messages, next: 0, bytes: 0 });
-        self.pump(node, engine, to, request)
+        if let Some(outcome) = self.pump(node, to, request)? {
+            engine.handle(Event::Served { to, request, outcome }, self.nodes[node as usize].clock(self.now));
+        }
+        Ok(())
     }
 
     pub(crate) fn on_pump(&mut self, node: NodeId, to: NodeId, request: RequestId) -> Result<(), SimError> {
-        let Some(mut engine) = self.nodes[node as usize].engine.take() else { return Ok(()) };
-        let pumped = self.pump(node, &mut engine, to, request);
-        self.nodes[node as usize].engine = Some(engine);
-        // Lets it carry out what came of that, and be woken.
-        pumped.and_then(|()| self.feed(node, Event::Wake))
+        match self.pump(node, to, request)? {
+            Some(outcome) => self.feed(node, Event::Served { to, request, outcome }),
+            None => Ok(()),
+        }
     }
 
-    /// Sends frames of a stream as long as there is room now; comes back when there is again.
-    fn pump(&mut self, node: NodeId, engine: &mut Worked, to: NodeId, request: RequestId) -> Result<(), SimError> {
+    /// Sends frames of a stream as long as there is room now; comes back when there is again. What came of it, once it is over.
+    pub(crate) fn pump(
+        &mut self,
+        node: NodeId,
+        to: NodeId,
+        request: RequestId,
+    ) -> Result<Option<ServeOutcome>, SimError> {
         loop {
-            let Some(stream) = self.nodes[node as usize].streams.get_mut(&(to, request)) else { return Ok(()) };
+            let Some(stream) = self.nodes[node as usize].streams.get_mut(&(to, request)) else { return Ok(None) };
             let mut filled = 0;
             let mut some: Vec<MessageId> = Vec::new();
             while let Some(message) = stream.messages.get(stream.next)
@@ -123,10 +143,8 @@ impl Sim<'_> {
             if some.is_empty() {
                 let (messages, bytes) = (stream.messages.len() as u64, stream.bytes);
                 self.nodes[node as usize].streams.remove(&(to, request));
-                self.send(node, to, &Frame::Done { request }, engine)?;
-                let outcome = ServeOutcome::Complete { messages, bytes };
-                engine.handle(Event::Served { to, request, outcome }, self.nodes[node as usize].clock(self.now));
-                return Ok(());
+                self.send_frame(node, to, &Frame::Done { request })?;
+                return Ok(Some(ServeOutcome::Complete { messages, bytes }));
             }
             let (left, arrives) = self.send_messages(node, to, request, &some)?;
             let latency = self.links.get(node, to).map_or(0, |link| link.latency);
@@ -134,7 +152,7 @@ impl Sim<'_> {
             let next = left.max(arrives.saturating_sub(4 * latency));
             if next > self.now {
                 self.queue.push(next, (node, Incident::Pump { to, request }));
-                return Ok(());
+                return Ok(None);
             }
         }
     }
@@ -157,8 +175,8 @@ impl Sim<'_> {
         self.count(node, Kind::Repair, payload);
         let framing = body + prefix(body) - payload;
         // Counted as framing, sent whole.
-        let frame = bytes.freeze();
-        let times = self.put(node, to, frame, Kind::Framing, payload + framing);
+        let frame_of = |from, epoch| Incident::Frame { from, epoch, frame: bytes.freeze() };
+        let times = self.put(node, to, Kind::Framing, payload + framing, frame_of);
         self.nodes[node as usize].counters.sent[Kind::Framing as usize] -= payload;
         self.measure.sent[Kind::Framing as usize] -= payload;
         Ok(times)
@@ -174,7 +192,8 @@ fn prefix(body: u64) -> u64 {
     }
 }
 
-fn kind(frame: &Frame) -> Kind {
+/// What a frame's bytes are spent on; those of messages in it apart.
+pub(crate) fn kind(frame: &Frame) -> Kind {
     match frame {
         Frame::Want(want) if want.ranges.only().is_some_and(|only| matches!(only.ask, Ask::Check(_))) => Kind::Probe,
         Frame::Answer(answer) if answer.verdicts.only() == Some(Verdict::Equal) => Kind::Probe,

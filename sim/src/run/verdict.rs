@@ -24,8 +24,14 @@ pub struct Check {
 }
 
 impl Outcome {
+    /// How long it took.
+    pub(crate) fn timed(mut self, wall_s: f64) -> Outcome {
+        (self.wall_s, self.events_per_s) = (wall_s, real(self.events) / wall_s.max(1e-9));
+        self
+    }
+
     /// Checks what was expected.
-    pub(super) fn check(mut self, expect: &Expect) -> Outcome {
+    pub(crate) fn check(mut self, expect: &Expect) -> Outcome {
         let mut checks = Checks(Vec::new());
         let found =
             if self.converged { "equal".to_owned() } else { format!("{} missing", grouped(self.missing_at_end)) };
@@ -76,12 +82,15 @@ impl Outcome {
         let state = match (self.converged, self.repaired) {
             (true, 0) => format!("All {nodes} nodes hold the same {messages} messages"),
             (true, repaired) => {
-                let trips = if self.round_trips.p50 == 1.0 { "trip" } else { "trips" };
+                let trips = match self.round_trips.p50 {
+                    // Real nodes do not say which request led to which.
+                    _ if self.mode == "real" => String::new(),
+                    1.0 => ", most in 1 round trip".to_owned(),
+                    trips => format!(", most in {trips:.0} round trips"),
+                };
                 format!(
-                    "All {nodes} nodes ended with the same {messages} messages; {} copies that gossip had not brought were repaired, \
-                     most in {:.0} round {trips}",
+                    "All {nodes} nodes ended with the same {messages} messages; {} copies that gossip had not brought were repaired{trips}",
                     grouped(repaired),
-                    self.round_trips.p50
                 )
             }
             (false, _) => {

@@ -2,7 +2,7 @@
 
 use toml::de::{DeTable, DeValue};
 
-use super::{EventKind, LatencyModel, Nodes, Scenario, Step, TimedEvent};
+use super::{EventKind, LatencyModel, Nodes, Protocol, Scenario, Step, TimedEvent};
 use crate::net::regions;
 
 /// What is wrong, and where.
@@ -18,7 +18,7 @@ impl Problem {
         Problem { path: path.to_vec(), message: message.into() }
     }
 
-    fn of(table: &'static str, key: &'static str, message: impl Into<String>) -> Problem {
+    pub(super) fn of(table: &'static str, key: &'static str, message: impl Into<String>) -> Problem {
         Problem::at(&[Step::Key(table), Step::Key(key)], message)
     }
 
@@ -63,6 +63,7 @@ impl Scenario {
         self.check_gossipsub()?;
         self.check_sync()?;
         self.check_traffic()?;
+        self.check_baseline()?;
         for (index, node) in self.nodes.iter().enumerate() {
             let path = [Step::Key("node"), Step::Index(index), Step::Key("nodes")];
             self.check_nodes(&node.nodes, &path)?;
@@ -128,6 +129,13 @@ impl Scenario {
             );
             return Err(Problem::of("gossipsub", "mesh_n", message));
         }
+        if gossipsub.mesh_outbound_min > gossipsub.mesh_n_low || gossipsub.mesh_outbound_min * 2 > gossipsub.mesh_n {
+            let message = format!(
+                "expected at most mesh_n_low ({}) and half of mesh_n ({})",
+                gossipsub.mesh_n_low, gossipsub.mesh_n
+            );
+            return Err(Problem::of("gossipsub", "mesh_outbound_min", message));
+        }
         if gossipsub.history_gossip > gossipsub.history_length {
             let message = format!("must not be more than history_length ({})", gossipsub.history_length);
             return Err(Problem::of("gossipsub", "history_gossip", message));
@@ -147,8 +155,28 @@ impl Scenario {
         Ok(())
     }
 
+    fn check_baseline(&self) -> Checked {
+        let given = &self.baseline;
+        for (key, value) in [("interval", given.interval), ("window", given.window)] {
+            if value.is_some_and(|value| value.is_zero()) {
+                return Err(Problem::of("baseline", key, "must be more than zero"));
+            }
+        }
+        if given.partitions.is_some_and(|partitions| partitions < 2) {
+            return Err(Problem::of("baseline", "partitions", "a range is cut into at least 2 parts"));
+        }
+        Ok(())
+    }
+
     fn check_traffic(&self) -> Checked {
         let traffic = &self.traffic;
+        if !(1e-6..=1e6).contains(&traffic.speed) {
+            let message = format!("expected 0.000001 to 1,000,000 times as fast, not {}", traffic.speed);
+            return Err(Problem::of("traffic", "speed", message));
+        }
+        if traffic.speed != 1.0 && traffic.trace.is_none() {
+            return Err(Problem::of("traffic", "speed", "means nothing without `trace`"));
+        }
         if !(0.0..=1e6).contains(&traffic.rate) {
             return Err(Problem::of(
                 "traffic",
@@ -182,6 +210,10 @@ impl Scenario {
             if value.is_some_and(|value| !(0.0..=1.0).contains(&value)) {
                 return Err(Problem::at(&path(key), "expected a share from 0.0 to 1.0"));
             }
+        }
+        if !node.hostile.is_empty() && self.protocol != Protocol::Hearken && self.protocol != Protocol::None {
+            let message = format!("nodes can be hostile to `hearken`, not to `{}`", self.protocol.name());
+            return Err(Problem::at(&path("hostile"), message));
         }
         match node.gap {
             Some([from, to]) if !(0.0 <= from && from <= to && to <= 1.0) => {
@@ -229,6 +261,12 @@ impl Scenario {
             if value.is_some_and(|value| !(0.0..=1.0).contains(&value)) {
                 return Err(Problem::at(&path(key), "expected a share from 0.0 to 1.0"));
             }
+        }
+        if event.undurable.is_some() && event.archive == Some(super::Archive::Lost) {
+            return Err(Problem::at(&path("undurable"), "means nothing where the whole archive is lost"));
+        }
+        if let Some(sync) = &event.sync {
+            self.changed(sync).map_err(|message| Problem::at(&path("sync"), message))?;
         }
         if event.kind == EventKind::Loss && event.loss.is_none() && event.delivery_loss.is_none() {
             return Err(Problem::at(&path("kind"), "an event of kind `loss` needs `loss` or `delivery_loss`"));

@@ -42,6 +42,12 @@ pub struct TimedEvent {
     /// `slow`: everything to and from them takes so much longer.
     #[serde(with = "humantime_serde", skip_serializing_if = "Option::is_none")]
     pub latency: Option<Duration>,
+    /// `crash`: what was stored so short before is lost: it was not durable yet.
+    #[serde(with = "humantime_serde", skip_serializing_if = "Option::is_none")]
+    pub undurable: Option<Duration>,
+    /// `settings`: what changes in `[sync]`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sync: Option<toml::Table>,
     /// `burst`: how many.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub messages: Option<u64>,
@@ -70,6 +76,10 @@ pub enum EventKind {
     Slow,
     /// Many messages at once.
     Burst,
+    /// Nothing more can be stored.
+    DiskFull,
+    /// The operator changes settings: the engine starts anew with them, connections stay.
+    Settings,
 }
 
 /// What is left of a node's archive when it starts again.
@@ -96,6 +106,8 @@ impl EventKind {
             EventKind::Skew => "skew",
             EventKind::Slow => "slow",
             EventKind::Burst => "burst",
+            EventKind::DiskFull => "disk_full",
+            EventKind::Settings => "settings",
         }
     }
 
@@ -104,13 +116,15 @@ impl EventKind {
         match self {
             EventKind::Join => (&["nodes"], &["archive"]),
             EventKind::Leave => (&["nodes"], &[]),
-            EventKind::Crash => (&["nodes"], &["for", "archive"]),
+            EventKind::Crash => (&["nodes"], &["for", "archive", "undurable"]),
             EventKind::Partition => (&["parts"], &["for"]),
             EventKind::Heal => (&[], &[]),
             EventKind::Loss => (&[], &["loss", "delivery_loss", "for"]),
             EventKind::Skew => (&["nodes", "by"], &["for"]),
             EventKind::Slow => (&["nodes"], &["upload", "latency", "for"]),
             EventKind::Burst => (&["messages"], &["nodes"]),
+            EventKind::DiskFull => (&["nodes"], &["for"]),
+            EventKind::Settings => (&["sync"], &["nodes", "for"]),
         }
     }
 }
@@ -129,6 +143,8 @@ impl TimedEvent {
             ("upload", self.upload.is_some()),
             ("latency", self.latency.is_some()),
             ("messages", self.messages.is_some()),
+            ("undurable", self.undurable.is_some()),
+            ("sync", self.sync.is_some()),
         ];
         keys.into_iter().filter(|(_, given)| *given).map(|(key, _)| key).collect()
     }
@@ -143,6 +159,10 @@ impl TimedEvent {
         let parts: Vec<String> = self.parts.iter().map(Nodes::to_string).collect();
         let parts =
             if parts.is_empty() { String::new() } else { format!(" of nodes {} from the rest", parts.join(" | ")) };
-        format!("{}{many}{whom}{parts}", self.kind.name())
+        let changes = self.sync.as_ref().map_or(String::new(), |sync| {
+            let changes: Vec<String> = sync.iter().map(|(key, value)| format!("{key} = {value}")).collect();
+            format!(": {}", changes.join(", "))
+        });
+        format!("{}{many}{whom}{parts}{changes}", self.kind.name().replace('_', " "))
     }
 }

@@ -8,11 +8,13 @@ mod event;
 mod expect;
 mod nodes;
 mod overrides;
+mod polling;
+mod recorded;
 pub(crate) mod shipped;
 mod tables;
 mod values;
 
-use std::{fmt, path::Path, time::Duration};
+use std::{fmt, path::Path, str::FromStr, sync::Arc, time::Duration};
 
 use hearken_scheduler::Config;
 use serde::{Deserialize, Serialize};
@@ -20,7 +22,9 @@ use serde::{Deserialize, Serialize};
 pub use event::{Archive, EventKind, TimedEvent};
 pub use expect::Expect;
 pub use nodes::Nodes;
-pub use tables::{Gossipsub, LatencyModel, Network, NodeSettings, Topology, Traffic};
+pub use polling::{Baseline, Polling};
+pub(crate) use recorded::Recorded;
+pub use tables::{Gossipsub, Hostile, LatencyModel, Network, NodeSettings, Topology, Traffic};
 pub use values::{Signed, Size};
 
 /// A scenario: a network, what happens in it, and what is expected to come of it.
@@ -38,6 +42,8 @@ pub struct Scenario {
     pub duration: Duration,
     /// What keeps stores equal.
     pub protocol: Protocol,
+    /// How what Hearken is compared with polls.
+    pub baseline: Baseline,
     /// Nodes and links.
     pub network: Network,
     /// The model of gossipsub, by the names that gossipsub gives its parameters.
@@ -54,6 +60,9 @@ pub struct Scenario {
     pub events: Vec<TimedEvent>,
     /// What has to come of it; the exit code says whether it did.
     pub expect: Expect,
+    /// What `traffic.trace` holds.
+    #[serde(skip)]
+    pub(crate) recorded: Option<Arc<[Recorded]>>,
 }
 
 /// What keeps stores equal.
@@ -65,6 +74,51 @@ pub enum Protocol {
     Hearken,
     /// Nothing: relay only.
     None,
+    /// All ids to one neighbour, each interval.
+    FullIds,
+    /// One neighbour each interval, with the `negentropy` crate.
+    Negentropy,
+    /// Range-based reconciliation with XOR fingerprints, as nwaku configures it.
+    Nwaku,
+}
+
+impl Protocol {
+    /// All of them.
+    pub const ALL: [Protocol; 5] =
+        [Protocol::Hearken, Protocol::None, Protocol::FullIds, Protocol::Negentropy, Protocol::Nwaku];
+
+    /// As it is written.
+    pub fn name(self) -> &'static str {
+        match self {
+            Protocol::Hearken => "hearken",
+            Protocol::None => "none",
+            Protocol::FullIds => "full_ids",
+            Protocol::Negentropy => "negentropy",
+            Protocol::Nwaku => "nwaku",
+        }
+    }
+
+    /// For people.
+    pub fn label(self) -> &'static str {
+        match self {
+            Protocol::Hearken => "Hearken",
+            Protocol::None => "relay only",
+            Protocol::FullIds => "full id exchange",
+            Protocol::Negentropy => "negentropy polling",
+            Protocol::Nwaku => "XOR ranges (nwaku)",
+        }
+    }
+}
+
+impl FromStr for Protocol {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Protocol, String> {
+        Protocol::ALL.into_iter().find(|protocol| protocol.name() == name).ok_or_else(|| {
+            let names = Protocol::ALL.map(Protocol::name).join(", ");
+            format!("`{name}` is no protocol: expected one of {names}")
+        })
+    }
 }
 
 /// Where a setting lies in the file.
@@ -124,6 +178,17 @@ impl fmt::Display for Line {
     }
 }
 
+fn merge(table: &mut toml::Table, changes: &toml::Table) {
+    for (key, value) in changes {
+        match (table.get_mut(key), value) {
+            (Some(toml::Value::Table(inner)), toml::Value::Table(changes)) => merge(inner, changes),
+            _ => {
+                table.insert(key.clone(), value.clone());
+            }
+        }
+    }
+}
+
 impl Default for Scenario {
     fn default() -> Scenario {
         Scenario {
@@ -132,6 +197,7 @@ impl Default for Scenario {
             seed: 1,
             duration: Duration::from_secs(600),
             protocol: Protocol::default(),
+            baseline: Baseline::default(),
             network: Network::default(),
             gossipsub: Gossipsub::default(),
             sync: Config::default(),
@@ -139,6 +205,7 @@ impl Default for Scenario {
             nodes: Vec::new(),
             events: Vec::new(),
             expect: Expect::default(),
+            recorded: None,
         }
     }
 }
@@ -171,6 +238,64 @@ impl Scenario {
         scenario.check().map_err(|problem| ScenarioError::Impossible {
             file: file.to_owned(),
             line: problem.line(text),
+            key: problem.key(),
+            message: problem.message,
+        })?;
+        scenario.read_trace(file, text)?;
+        Ok(scenario)
+    }
+
+    /// Whether it can be run.
+    pub(crate) fn is_possible(&self) -> bool {
+        self.check().is_ok()
+    }
+
+    /// Reads the messages that are replayed.
+    fn read_trace(&mut self, file: &str, text: &str) -> Result<(), ScenarioError> {
+        let Some(trace) = &self.traffic.trace.clone() else { return Ok(()) };
+        let recorded = recorded::read(trace, Path::new(file).parent(), &self.traffic, self.duration);
+        let problem = |message| check::Problem::of("traffic", "trace", message);
+        if shipped::trace(trace).is_none() {
+            // So that it is found from wherever the scenario is run again.
+            let path = Path::new(file).parent().map_or_else(|| trace.into(), |folder| folder.join(trace));
+            self.traffic.trace = Some(path.canonicalize().unwrap_or(path).display().to_string());
+        }
+        self.recorded = Some(recorded.map_err(|message| {
+            let problem = problem(message);
+            let (line, key) = (problem.line(text), problem.key());
+            ScenarioError::Impossible { file: file.to_owned(), line, key, message: problem.message }
+        })?);
+        Ok(())
+    }
+
+    /// The settings of `[sync]` with these changes.
+    pub(crate) fn changed(&self, changes: &toml::Table) -> Result<Config, String> {
+        let mut table = toml::Table::try_from(&self.sync).map_err(|error| error.to_string())?;
+        merge(&mut table, changes);
+        let config: Config = table.try_into().map_err(|error: toml::de::Error| error.message().to_owned())?;
+        config.validate().map_err(|error| error.to_string())?;
+        if config.window != self.sync.window {
+            return Err("`window` stays what it is: what has to be equal cannot change in a run".to_owned());
+        }
+        Ok(config)
+    }
+
+    /// How far back archives have to keep messages, whatever settings change to.
+    pub(crate) fn retention(&self, window: Duration) -> Duration {
+        let changed = self.events.iter().filter_map(|event| self.changed(event.sync.as_ref()?).ok());
+        let longest = changed.map(|config| config.retention_for(window)).max().unwrap_or_default();
+        longest.max(self.sync.retention_for(window))
+    }
+
+    /// The same with another protocol.
+    ///
+    /// # Errors
+    /// The scenario has what the protocol cannot do.
+    pub fn with_protocol(&self, protocol: Protocol) -> Result<Scenario, ScenarioError> {
+        let scenario = Scenario { protocol, ..self.clone() };
+        scenario.check().map_err(|problem| ScenarioError::Impossible {
+            file: format!("protocol {}", protocol.name()),
+            line: None,
             key: problem.key(),
             message: problem.message,
         })?;

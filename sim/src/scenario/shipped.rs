@@ -26,13 +26,23 @@ pub(crate) const ALL: &[Shipped] = shipped![
     "skew",
     "refusals",
     "mixed",
+    "operations",
+    "churn",
+    "hostile-fifth",
+    "replayed",
     "rare-news",
     "thousand-gap",
+    "thirty",
     "waku-target",
     "equal-1000",
     "equal-10000",
     "live-10000",
 ];
+
+/// A trace that ships.
+pub(crate) fn trace(name: &str) -> Option<&'static [u8]> {
+    (name == "chat.ndjson").then_some(include_bytes!("../../scenarios/chat.ndjson"))
+}
 
 pub(crate) fn find(name: &str) -> Option<&'static Shipped> {
     ALL.iter().find(|shipped| shipped.name == name)

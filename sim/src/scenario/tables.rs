@@ -86,8 +86,10 @@ pub struct Gossipsub {
     pub mesh_n: usize,
     /// Below so many, more are grafted (D_low). Default 4.
     pub mesh_n_low: usize,
-    /// Above so many, some are pruned (D_high). Default 8.
+    /// From so many on, some are pruned (D_high). Default 8.
     pub mesh_n_high: usize,
+    /// Mesh peers that the node has dialled itself, at least (D_out). Default 2.
+    pub mesh_outbound_min: usize,
     /// Default 1 s.
     #[serde(with = "humantime_serde")]
     pub heartbeat_interval: Duration,
@@ -122,6 +124,12 @@ pub struct Traffic {
     pub size_max: Option<Size>,
     /// Who publishes. Default all.
     pub publishers: Nodes,
+    /// Replays the messages of this file instead of making them up: when they came, and how large they were. One JSON object
+    /// a line, as Waku's REST interface gives them, compressed with zstd or not; a relative path begins at the scenario's file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trace: Option<String>,
+    /// So many times as fast as it happened. Default 1.
+    pub speed: f64,
     /// When it begins. Default 10 s: once nodes are connected.
     #[serde(with = "humantime_serde")]
     pub from: Duration,
@@ -158,6 +166,22 @@ pub struct NodeSettings {
     pub region: Option<String>,
     /// Share of messages that their validator refuses, each node others.
     pub refuses: Option<f64>,
+    /// What they do to harm the others. With several, they are dealt out in turn.
+    pub hostile: Vec<Hostile>,
+}
+
+/// What a hostile node does beside what every node does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Hostile {
+    /// Takes, and never answers.
+    Silent,
+    /// Promises messages and sends none.
+    Empty,
+    /// Answers with what is no frame.
+    Garbage,
+    /// Floods the control topic with announcements of what does not exist.
+    Forger,
 }
 
 impl Default for Network {
@@ -188,6 +212,7 @@ impl Default for Gossipsub {
             mesh_n: 6,
             mesh_n_low: 4,
             mesh_n_high: 8,
+            mesh_outbound_min: 2,
             heartbeat_interval: Duration::from_secs(1),
             gossip_lazy: 6,
             gossip_factor: 0.25,
@@ -208,6 +233,8 @@ impl Default for Traffic {
             size: Size(1_000),
             size_max: None,
             publishers: Nodes::All,
+            trace: None,
+            speed: 1.0,
             from: Duration::from_secs(10),
             until: None,
             stored: 0,
