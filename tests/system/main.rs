@@ -10,6 +10,7 @@
 //! | --- | --- |
 //! | `harness` | starting, watching and ending processes; making and comparing messages |
 //! | `api` | the HTTP interface: nwaku's routes and our own, and what it refuses |
+//! | `charts` | what the simulator draws, opened in a headless Chromium |
 //! | `demo` | `hearken demo` makes five nodes equal |
 //! | `big_repair` | how long a big repair takes, and what it takes |
 //! | `kills` | a node killed in the middle of its repair loses nothing and finishes |
@@ -34,6 +35,7 @@ mod bad_files;
 mod bad_peers;
 mod big_repair;
 mod chain;
+mod charts;
 mod demo;
 mod fetch;
 mod harness;

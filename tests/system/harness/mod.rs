@@ -15,7 +15,7 @@ pub use http::Http;
 pub use lines::Lines;
 pub use messages::{Messages, TOPIC, Trace, export, import};
 pub use node::{Node, repaired_in, run_until_said};
-pub use program::{Finished, command, hearken, hearken_with_input};
+pub use program::{Finished, command, hearken, hearken_with_input, simulator};
 
 /// How long anything may take that is expected to happen. Generous: it only bounds a failure.
 pub const PATIENCE: Duration = Duration::from_secs(60);

@@ -70,6 +70,18 @@ fn finish(mut child: Child, out: &Lines, err: &Lines, patience: Duration) -> Fin
     Finished { code, stdout: out.text(), stderr: err.text() }
 }
 
+/// Runs `hearken-sim ARGUMENTS...` to its end.
+#[track_caller]
+pub fn simulator<A: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = A>) -> Finished {
+    let mut command = Command::new(built("hearken-sim"));
+    let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.args(arguments).spawn().expect("the program starts");
+    let (out, err) = (Lines::default(), Lines::default());
+    out.collect(child.stdout.take().expect("piped"));
+    err.collect(child.stderr.take().expect("piped"));
+    finish(child, &out, &err, PATIENCE * 15)
+}
+
 /// The program, with its output piped and the environment's settings taken away.
 pub fn command() -> Command {
     let mut command = Command::new(program());
@@ -88,9 +100,14 @@ fn program() -> PathBuf {
     if let Some(program) = std::env::var_os("HEARKEN_PROGRAM") {
         return Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(program);
     }
+    built("hearken")
+}
+
+/// A program of the build that this test is of: cargo puts it into the folder above the test's own.
+fn built(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("a running program has a path");
     let folder = test.ancestors().nth(2).expect("tests lie in target/PROFILE/deps");
-    let program = folder.join(format!("hearken{}", std::env::consts::EXE_SUFFIX));
-    assert!(program.is_file(), "{} is missing: build it with `cargo build --bin hearken`", program.display());
+    let program = folder.join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
+    assert!(program.is_file(), "{} is missing: build it with `cargo build --bin {name}`", program.display());
     program
 }
