@@ -60,15 +60,21 @@ enum Outcome {
 
 impl Core {
     pub(crate) fn insert(&mut self, key: &Raw) -> Result<bool, PageError> {
+        if self.insert_at_end(key) {
+            return Ok(true);
+        }
         Ok(self.insert_some(std::slice::from_ref(key))?.1 > 0)
     }
 
     /// Inserts the first of these ascending keys and as many more as is convenient: how many, and how many of them are new.
     pub(crate) fn insert_some(&mut self, keys: &[Raw]) -> Result<(usize, u64), PageError> {
+        let Some(key) = keys.first() else { return Ok((0, 0)) };
+        if let Some(new) = self.insert_inside(key) {
+            return Ok((1, u64::from(new)));
+        }
         if let Some(done) = self.insert_in_place(keys)? {
             return Ok(done);
         }
-        let Some(key) = keys.first() else { return Ok((0, 0)) };
         self.replace(key, key, vec![Piece::One(Entry::key(*key))])?;
         Ok((1, 1))
     }

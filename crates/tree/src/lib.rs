@@ -41,14 +41,17 @@
 //! | `page`, `pages`, `source`, `flush` | chunks as pages: their bytes, the [`PageStore`], the cache, storing what changed |
 //! | `cursor`, `keys` | walking along the chunks of a level, and along the keys |
 //! | `build` | a tree from sorted keys, bottom up |
+//! | `between`, `cuts` | fingerprints of ranges with honest runs at their ends, and what is remembered of them |
 //! | `sequence`, `pieces` | the one idea behind changes and ranges: entries of a level, some new or gone, are cut into chunks anew where that matters; `edges`: the short way at the ends of a range |
-//! | `edit`, `place` | changes: the general one, and those that move no cut |
+//! | `edit`, `place`, `short` | changes: the general one, those that move no cut, and the quickest of these |
 //! | `summary`, `separator` | where summaries are cut, and how short the bounds of a cut can be |
 //! | `tree`, `snapshot` | the public face |
 #![forbid(unsafe_code)]
 
+mod between;
 mod build;
 mod cursor;
+mod cuts;
 mod digest;
 mod edge;
 mod edges;
@@ -67,6 +70,7 @@ mod search;
 mod separator;
 mod sequence;
 mod shape;
+mod short;
 mod snapshot;
 mod source;
 mod summary;

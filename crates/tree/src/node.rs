@@ -5,7 +5,7 @@ use crate::{
     Digest, Fingerprint, Key, PageId,
     digest::{self, count_in, digest_in, is_stale, sum},
     edge::Edge,
-    search::{not_after, not_after_between},
+    search::{compare, not_after, not_after_between},
     shape::Raw,
 };
 
@@ -155,9 +155,13 @@ impl Node {
 
     /// [`find`](Self::find), where the keys are known to come before `next`.
     pub(crate) fn find_before(&self, key: &Raw, first: &Raw, next: Option<&Raw>) -> usize {
-        match next {
-            Some(next) => not_after_between(self.firsts(), key, first, next).saturating_sub(1),
-            None => self.find(key),
+        match (&self.body, next) {
+            (Body::Leaf(keys), Some(next)) => not_after_between(keys, key, first, next).saturating_sub(1),
+            // Most of these are in a processor's cache: halving is quicker than guessing.
+            (Body::Inner(inner), Some(_)) => {
+                inner.firsts.partition_point(|first| compare(first, key).is_le()).saturating_sub(1)
+            }
+            (_, None) => self.find(key),
         }
     }
 
@@ -206,6 +210,11 @@ impl Node {
             .get_or_init(|| self.edge.digest(self).unwrap_or_else(|| digest::of_entries(self.level, self.hashed())))
     }
 
+    /// The digest, if it was computed since the last change.
+    pub(crate) fn known_digest(&self) -> Option<Digest> {
+        self.digest.get().copied()
+    }
+
     /// What is hashed for the entries.
     pub(crate) fn hashed(&self) -> &[Raw] {
         match &self.body {
@@ -238,7 +247,10 @@ impl Node {
     /// The entries, of which the one at `index` and those after it are about to change: the digest is forgotten. `last`: the
     /// chunk is the last of its level.
     fn changing(&mut self, index: usize, last: bool) -> &mut Body {
-        let read = self.digest.take().is_some();
+        let read = self.digest.get().is_some();
+        if read {
+            self.digest = OnceLock::new();
+        }
         if self.edge.knows() || (last && read) {
             let mut edge = std::mem::take(&mut self.edge);
             if last {
@@ -253,6 +265,14 @@ impl Node {
     pub(crate) fn touch(&mut self, index: usize, more: i64, last: bool) {
         if let Body::Inner(inner) = self.changing(index, last) {
             inner.touch(index, more);
+        }
+    }
+
+    /// What the entry at `index` points at; `None` where nothing is below.
+    pub(crate) fn child_mut(&mut self, index: usize) -> Option<&mut Child> {
+        match &mut self.body {
+            Body::Leaf(_) => None,
+            Body::Inner(inner) => inner.children.get_mut(index),
         }
     }
 
@@ -337,10 +357,10 @@ impl Node {
     }
 }
 
-/// Room for one more, without the waste of doubling.
+/// Room for one more: half as much again, which wastes less than doubling.
 fn make_room<T>(entries: &mut Vec<T>) {
     if entries.len() == entries.capacity() {
-        entries.reserve_exact((entries.len() / 4).max(8));
+        entries.reserve_exact((entries.len() / 2).max(8));
     }
 }
 
@@ -408,7 +428,7 @@ impl Inner {
     }
 
     /// Digest and count of the child at `index`, the digest computed if need be.
-    fn fresh_sum(&self, index: usize) -> Raw {
+    pub(crate) fn fresh_sum(&self, index: usize) -> Raw {
         let known = self.known_sums()[index];
         if is_stale(&known) { self.entry(index).fresh_sum() } else { known }
     }

@@ -59,7 +59,7 @@ impl Path {
         self.len += 1;
     }
 
-    fn taken(&self) -> &[u16] {
+    pub(crate) fn taken(&self) -> &[u16] {
         &self.taken[..self.len.min(Path::DEEPEST)]
     }
 }
@@ -177,7 +177,7 @@ impl Core {
     ) -> Result<Place, PageError> {
         let (shape, firsts) = (self.source.shape, node.firsts());
         let at = index + 1;
-        if firsts.len() >= shape.cap() || compare(key, &firsts[0]).is_lt() || path.len > Path::DEEPEST {
+        if firsts.len() >= shape.cap() || (index == 0 && compare(key, &firsts[0]).is_lt()) || path.len > Path::DEEPEST {
             return Ok(Place::Anywhere);
         }
         if at < firsts.len() {

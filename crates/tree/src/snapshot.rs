@@ -1,10 +1,10 @@
 use crate::{
-    Fingerprint, Key, KeyRange, Keys, PageError, PageId, Span, cursor, digest,
+    Fingerprint, Key, KeyRange, Keys, PageError, PageId, Span, between, cursor, digest,
     edit::Core,
     node::{Body, Entry},
     pieces::{Piece, Purpose},
     sequence::{Base, MAX, Segment, Stored},
-    shape::Shape,
+    shape::{Raw, Shape},
     source::Source,
     summary,
 };
@@ -51,11 +51,15 @@ impl Snapshot {
     /// some chunks that are hashed anew.
     pub fn fingerprint(&self, range: &KeyRange) -> Result<Fingerprint, PageError> {
         let Some(root) = &self.root else { return Ok(digest::empty()) };
-        let (from, to) = (*range.start().as_bytes(), *range.end().as_bytes());
+        let (from, to) = (range.start(), range.end());
+        between::fingerprint(&self.source, root, (from.as_bytes(), to.as_bytes()), || {
+            self.cut_fingerprint(root, *from.as_bytes(), *to.as_bytes())
+        })
+    }
+
+    /// The same where a range may cut over-long runs: each level's chunks one after the other.
+    fn cut_fingerprint(&self, root: &Entry, from: Raw, to: Raw) -> Result<Fingerprint, PageError> {
         let stored = Stored { from, to, begins: from <= root.first, ends: to == MAX };
-        if stored.begins && stored.ends {
-            return self.root();
-        }
         let base = Base { source: &self.source, root };
         let mut segments = vec![Segment::Stored(stored)];
         for level in 0..=u8::MAX {

@@ -5,6 +5,7 @@ use lru::LruCache;
 
 use crate::{
     Digest, Key, PageError, PageId, PageStore,
+    cuts::Cuts,
     node::{Child, Entry, Inner, Node},
     page,
     shape::Shape,
@@ -18,6 +19,7 @@ pub(crate) struct Cache {
     pages: LruCache<(u8, Digest), Arc<Node>>,
     bytes: usize,
     budget: usize,
+    pub(crate) cuts: Cuts,
 }
 
 /// Everything that is needed to follow an entry down.
@@ -30,7 +32,7 @@ pub(crate) struct Source {
 
 impl Cache {
     pub(crate) fn new(budget: usize) -> Cache {
-        Cache { pages: LruCache::unbounded(), bytes: 0, budget }
+        Cache { pages: LruCache::unbounded(), bytes: 0, budget, cuts: Cuts::default() }
     }
 
     /// Keeps a page, and lets go of others for it.
@@ -68,6 +70,20 @@ impl Source {
         match inner.child(index) {
             Child::Page(node) => Ok(Some(node.clone())),
             _ => self.node(&inner.entry(index)),
+        }
+    }
+
+    /// Looks at the chunk below the entry at `index`; `None` for a single key.
+    pub(crate) fn with_child<R, E: From<PageError>>(
+        &self,
+        inner: &Inner,
+        index: usize,
+        look: impl FnOnce(Option<&Node>) -> Result<R, E>,
+    ) -> Result<R, E> {
+        match inner.child(index) {
+            Child::Key => look(None),
+            Child::Page(node) => look(Some(node)),
+            Child::Stored(_) => look(self.node(&inner.entry(index))?.as_deref()),
         }
     }
 

@@ -8,7 +8,7 @@ use crate::{
     flush,
     node::{Child, Entry},
     search::compare,
-    sequence::MIN,
+    sequence::{MAX, MIN},
     shape::Shape,
     source::Source,
 };
@@ -100,7 +100,7 @@ impl Tree {
 
     /// Adds a key; `false` if it was there. [`Key::MAX`] is no key and not added.
     pub fn insert(&mut self, key: Key) -> Result<bool, PageError> {
-        if key == Key::MAX { Ok(false) } else { self.core.insert(key.as_bytes()) }
+        if compare(key.as_bytes(), &MAX).is_eq() { Ok(false) } else { self.core.insert(key.as_bytes()) }
     }
 
     /// Adds keys in any order; returns how many were new. After an error none is added.
