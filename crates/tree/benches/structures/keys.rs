@@ -13,14 +13,13 @@ pub(crate) enum Kind {
     PowersOfTwo,
 }
 
-/// Each kind with a name in two lines.
-pub(crate) const KINDS: [(&str, &str, Kind); 6] = [
-    ("honest", "", Kind::Honest),
-    ("none", "bounds", Kind::NoBoundary),
-    ("all bound", "level 1", Kind::AllAtLevel1),
-    ("all bound", "every level", Kind::AllAtEveryLevel),
-    ("one", "timestamp", Kind::SharedTime),
-    ("powers", "of two", Kind::PowersOfTwo),
+/// Those that an attacker would grind, or choose, each with a name and how many times the memory it may take.
+pub(crate) const GROUND: [(&str, Kind, f64); 5] = [
+    ("no boundary", Kind::NoBoundary, 2.0),
+    ("all at level 1", Kind::AllAtLevel1, 2.0),
+    ("all at every level", Kind::AllAtEveryLevel, 3.0),
+    ("one timestamp", Kind::SharedTime, 2.0),
+    ("powers of two", Kind::PowersOfTwo, 2.0),
 ];
 
 /// Distinct keys in order.

@@ -36,9 +36,9 @@ unsafe impl GlobalAlloc for Counting {
 }
 
 /// What `make` made, and the bytes per key that it holds.
-pub(crate) fn per_key<T>(keys: usize, make: impl FnOnce() -> T) -> (T, String) {
+pub(crate) fn per_key<T>(keys: usize, make: impl FnOnce() -> T) -> (T, f64) {
     let before = HELD.load(Ordering::Relaxed);
     let made = make();
     let held = HELD.load(Ordering::Relaxed) - before;
-    (made, format!("{:.1} B", held as f64 / keys as f64))
+    (made, held as f64 / keys as f64)
 }

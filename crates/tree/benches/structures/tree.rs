@@ -7,10 +7,11 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::{
     each,
-    keys::{KINDS, Kind, keys, shuffled},
-    median,
+    figures::FIGURES,
+    keys::{GROUND, Kind, keys, shuffled},
+    median, median_of,
     memory::per_key,
-    quick, rate, row,
+    rate, row,
 };
 
 /// Spans in a summary of 1 KiB, about.
@@ -20,50 +21,52 @@ const ROOTS: usize = 20_000;
 /// Ranges whose fingerprints are asked for.
 const RANGES: usize = 5_000;
 
-/// Prints a column for each kind of keys.
-pub(crate) fn measure(count: usize) {
-    let columns: Vec<Vec<(&str, String)>> = KINDS.iter().map(|(.., kind)| column(*kind, count)).collect();
-    row("", &KINDS.map(|(above, ..)| above.to_string()));
-    row("", &KINDS.map(|(_, below, _)| below.to_string()));
-    for line in 0..columns[0].len() {
-        let cells: Vec<String> = columns.iter().map(|column| column[line].1.clone()).collect();
-        row(columns[0][line].0, &cells);
+/// Prints the figures of keys that are ground beside those of honest ones.
+pub(crate) fn ground(count: usize) {
+    let honest = column(Kind::Honest, count);
+    let columns = GROUND.map(|(_, kind, _)| column(kind, count));
+    let names: Vec<String> = ["honest"].into_iter().chain(GROUND.map(|(name, ..)| name)).map(String::from).collect();
+    row("", &names);
+    for (i, figure) in FIGURES.iter().enumerate() {
+        let mut cells = vec![figure.show(honest[i])];
+        cells.extend(columns.iter().zip(GROUND).map(|(column, (.., memory))| {
+            format!("{} {:>6}", figure.show(column[i]), figure.with_memory(memory).compare(column[i], honest[i]))
+        }));
+        row(figure.name, &cells);
     }
+    println!("x: times worse than with honest keys; !: more than may be.");
 }
 
-fn column(kind: Kind, count: usize) -> Vec<(&'static str, String)> {
+/// The figures of the tree with keys of this kind.
+pub(crate) fn column(kind: Kind, count: usize) -> Vec<f64> {
     let all = keys(kind, count + ROOTS, 1);
     let (ordered, more) = all.split_at(count);
     let random = shuffled(ordered);
     let build = || Tree::from_sorted(ordered.iter().copied()).unwrap();
+    let built = || {
+        let tree = build();
+        tree.snapshot().root().unwrap();
+        tree
+    };
     let insert = |tree: &mut Tree, keys: &[Key]| {
         keys.iter().for_each(|key| assert!(tree.insert(*key).unwrap()));
         tree.snapshot().root().unwrap()
     };
+    let in_batches = |keys: &[Key], of: usize| {
+        let batches = |tree: &mut Tree| {
+            keys.chunks(of).for_each(|keys| assert!(tree.insert_all(keys.iter().copied()).unwrap() > 0));
+            tree.snapshot().root().unwrap()
+        };
+        rate(count, median(Tree::new, batches))
+    };
+    // The first waits for the system to give it memory.
+    drop(build());
     let bulk = median(|| (), |()| build().snapshot().root().unwrap());
     let append = median(Tree::new, |tree| insert(tree, ordered));
     let scattered = median(Tree::new, |tree| insert(tree, &random));
-    let one_batch = |keys: &[Key]| {
-        median(Tree::new, |tree| {
-            assert!(tree.insert_all(keys.iter().copied()).unwrap() > 0);
-            tree.snapshot().root().unwrap()
-        })
-    };
-    let (batch_ordered, batch_random) = (one_batch(ordered), one_batch(&random));
-    let batch = median(Tree::new, |tree| {
-        random.chunks(10_000).for_each(|keys| assert!(tree.insert_all(keys.iter().copied()).unwrap() > 0));
-        tree.snapshot().root().unwrap()
-    });
-    let fresh = median(build, |tree| more.iter().for_each(|key| assert!(insert(tree, &[*key]).count > 0)));
+    let fresh = median(built, |tree| more.iter().for_each(|key| assert!(insert(tree, &[*key]).count > 0)));
     let half = ordered[count / 2];
-    // Time of day: it is over before the system looks at the clock of the thread.
-    let dropped = (0..5).map(|_| {
-        let mut tree = build();
-        let start = std::time::Instant::now();
-        tree.drop_before(&half).unwrap();
-        start.elapsed()
-    });
-    let dropped = dropped.min().unwrap_or_default();
+    let dropped = median(built, |tree| tree.drop_before(&half).unwrap());
     let (tree, held) = per_key(count, build);
     let (_, held_random) = per_key(count, || {
         let mut tree = Tree::new();
@@ -72,36 +75,38 @@ fn column(kind: Kind, count: usize) -> Vec<(&'static str, String)> {
     });
     let set = tree.snapshot();
     let (floor, largest) = floor(&set, ordered);
-    let any = ranges(|rng| ordered[rng.random_range(0..count)]);
+    let any: Vec<KeyRange> =
+        ranges(count).iter().map(|(a, b)| KeyRange::new(ordered[*a], ordered[*b]).unwrap()).collect();
     let starts: Vec<Key> = set.chunks().unwrap().iter().map(|(page, ..)| page.first).collect();
-    let cut = ranges(|rng| starts[rng.random_range(0..starts.len())]);
+    let cut: Vec<KeyRange> = ranges(starts.len())
+        .iter()
+        .map(|(a, b)| KeyRange::new(starts[*a].min(starts[*b]), starts[*a].max(starts[*b])).unwrap())
+        .collect();
     let own = own_ranges(&set, ordered);
-    let summary = quick(|| set.summary(&KeyRange::ALL, SPANS).unwrap());
-    let spans = set.summary(&KeyRange::ALL, SPANS).unwrap();
-    let split = quick(|| set.split(&KeyRange::ALL, SPANS).unwrap());
-    let foreign = quick(|| set.differing(&spans).unwrap().len());
-    let iterate =
-        median(|| (), |()| set.keys(&KeyRange::ALL).map(Result::unwrap).filter(|key| key.timestamp() == 1).count());
+    let at_first = |ranges: &[KeyRange]| each(RANGES, median(built, |tree| fingerprints(&tree.snapshot(), ranges)));
+    let again = |ranges: &[KeyRange]| each(RANGES, median(|| (), |()| fingerprints(&set, ranges)));
+    let summary = |set: &Snapshot| set.summary(&KeyRange::ALL, SPANS).unwrap();
+    let spans = summary(&set);
     vec![
-        ("BLAKE3 of the same chunks", rate(count, floor)),
-        ("bulk build with root", rate(count, bulk)),
-        ("append, one root", rate(count, append)),
-        ("random inserts, one root", rate(count, scattered)),
-        ("the same in batches of 10,000", rate(count, batch)),
-        ("the same in one batch", rate(count, batch_random)),
-        ("append in one batch", rate(count, batch_ordered)),
-        ("iteration", rate(count, iterate)),
-        ("append + root", each(more.len(), fresh)),
-        ("fingerprint, any range", each(RANGES, fingerprints(&set, &any))),
-        ("fingerprint, chunk starts", each(RANGES, fingerprints(&set, &cut))),
-        ("fingerprint, one chunk", each(own.len(), fingerprints(&set, &own))),
-        ("summary, 70 spans", each(1, summary)),
-        ("split, 70 spans", each(1, split)),
-        ("compare 70 spans", each(1, foreign)),
-        ("drop the older half", each(1, dropped)),
-        ("bytes a key, bulk", held),
-        ("bytes a key, random", held_random),
-        ("largest chunk, entries", largest.to_string()),
+        rate(count, bulk),
+        100.0 * floor.as_secs_f64() / bulk.as_secs_f64(),
+        rate(count, append),
+        in_batches(ordered, count),
+        rate(count, scattered),
+        in_batches(&random, 10_000),
+        in_batches(&random, count),
+        each(more.len(), fresh),
+        held,
+        held_random,
+        at_first(&any),
+        at_first(&cut),
+        again(&cut),
+        again(&own),
+        each(1, median_of(9, built, |tree| summary(&tree.snapshot()))),
+        each(1, median_of(99, || (), |()| summary(&set))),
+        each(1, median_of(9, built, |tree| tree.snapshot().differing(&spans).unwrap().len())),
+        each(1, dropped),
+        largest as f64,
     ]
 }
 
@@ -127,14 +132,18 @@ pub(crate) fn choose_q(count: usize) {
         });
         let (tree, held) = per_key(count, build);
         let set = tree.snapshot();
-        let any = ranges(|rng| ordered[rng.random_range(0..count)]);
+        let any: Vec<KeyRange> =
+            ranges(count).iter().map(|(a, b)| KeyRange::new(ordered[*a], ordered[*b]).unwrap()).collect();
         let cells = [
-            rate(count, bulk),
-            rate(count, scattered),
-            each(more.len(), fresh),
-            each(RANGES, fingerprints(&set, &any)),
-            each(1, quick(|| set.summary(&KeyRange::ALL, SPANS).unwrap())),
-            held,
+            format!("{:.2} M/s", rate(count, bulk)),
+            format!("{:.2} M/s", rate(count, scattered)),
+            format!("{:.2} us", each(more.len(), fresh)),
+            format!("{:.2} us", each(RANGES, median_of(1, || (), |()| fingerprints(&set, &any)))),
+            format!(
+                "{:.0} us",
+                each(1, median_of(9, build, |tree| tree.snapshot().summary(&KeyRange::ALL, SPANS).unwrap()))
+            ),
+            format!("{held:.1} B"),
         ];
         row(&(1 << bits).to_string(), &cells);
     }
@@ -169,13 +178,14 @@ fn floor(set: &Snapshot, ordered: &[Key]) -> (Duration, usize) {
     (time, chunks.iter().map(|(_, entries, _)| *entries).max().unwrap_or(1))
 }
 
-fn ranges(mut bound: impl FnMut(&mut ChaCha8Rng) -> Key) -> Vec<KeyRange> {
+/// Pairs of numbers below `count`, the smaller first.
+pub(crate) fn ranges(count: usize) -> Vec<(usize, usize)> {
     let mut rng = ChaCha8Rng::seed_from_u64(3);
-    let mut range = |_| {
-        let (a, b) = (bound(&mut rng), bound(&mut rng));
-        KeyRange::new(a.min(b), a.max(b)).unwrap()
+    let mut pair = |_| {
+        let (a, b) = (rng.random_range(0..count), rng.random_range(0..count));
+        (a.min(b), a.max(b))
     };
-    (0..RANGES).map(&mut range).collect()
+    (0..RANGES).map(&mut pair).collect()
 }
 
 /// The ranges of some chunks.
@@ -190,6 +200,6 @@ fn own_ranges(set: &Snapshot, ordered: &[Key]) -> Vec<KeyRange> {
     (0..RANGES).map(&mut range).collect()
 }
 
-fn fingerprints(set: &Snapshot, ranges: &[KeyRange]) -> Duration {
-    median(|| (), |()| ranges.iter().map(|range| set.fingerprint(range).unwrap().count).sum::<u64>())
+fn fingerprints(set: &Snapshot, ranges: &[KeyRange]) -> u64 {
+    ranges.iter().map(|range| set.fingerprint(range).unwrap().count).sum()
 }
