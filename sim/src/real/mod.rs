@@ -2,7 +2,7 @@
 //! Yamux, the driver that hosts embed. Only the wires are made up: memory, with the latency that the scenario gives each link.
 //!
 //! Who is connected with whom, who publishes when, and every message's key are those of the virtual run with the same seed. What
-//! the nodes send is seen from outside, by reading what they write to their streams ([`tap`]), and counted by the same kinds.
+//! the nodes send is seen from outside, by reading what they write to their streams (`tap`), and counted by the same kinds.
 //!
 //! | module | holds |
 //! | --- | --- |
