@@ -22,6 +22,8 @@ pub const ARCHIVE_FILE: &str = "archive.hearken";
 
 /// An open data folder. Nobody else can open it meanwhile.
 pub struct DataFolder {
+    /// Where it is.
+    pub path: PathBuf,
     /// The node's identity.
     pub keypair: Keypair,
     /// Its messages.
@@ -61,7 +63,7 @@ impl DataFolder {
         let work = Arc::new(Work::default());
         let archive = Embedded::open(archive_options(config, validator.clone(), work.clone()))?;
         let keypair = identity::load_or_create(folder)?;
-        Ok(DataFolder { keypair, archive: Arc::new(archive), validator, work })
+        Ok(DataFolder { path: folder.clone(), keypair, archive: Arc::new(archive), validator, work })
     }
 }
 

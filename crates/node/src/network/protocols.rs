@@ -76,6 +76,11 @@ pub(crate) fn serve(
 }
 
 impl Protocols {
+    /// Gives up what is being served, and with it the archive.
+    pub(crate) async fn stop(&mut self) {
+        self.tasks.shutdown().await;
+    }
+
     /// A peer has told what it speaks: asks those that can say it for their network.
     pub(crate) fn on_protocols(&mut self, peer: PeerId, protocols: &[StreamProtocol]) {
         while self.tasks.try_join_next().is_some() {}

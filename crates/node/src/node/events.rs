@@ -149,6 +149,7 @@ impl EventLoop {
             // Its error was logged.
             let _ = tokio::task::spawn_blocking(save).await;
         }
+        self.protocols.stop().await;
     }
 
     fn on_event(&mut self, event: SwarmEvent<BehaviourEvent>) {

@@ -63,7 +63,7 @@ pub enum StartError {
 impl Node {
     /// Brings a data folder online: listens, dials, relays and repairs. Returns once it listens.
     pub async fn start(folder: DataFolder, config: &Config, options: NodeOptions) -> Result<Node, StartError> {
-        let DataFolder { keypair, archive, validator, work } = folder;
+        let DataFolder { path, keypair, archive, validator, work } = folder;
         let watched = Arc::new(Watched::new(archive, work));
         let archive: Arc<dyn Archive> = watched.clone();
         let peer_id = keypair.public().to_peer_id();
@@ -79,7 +79,7 @@ impl Node {
         let streams = swarm.behaviour().streams.new_control();
         let shards = metadata.cluster_and_shards();
         let protocols = serve(streams, archive.clone(), metadata, &config.store, foreign)?;
-        let seeker = Seeker::new(config.data_dir.clone(), peer_id, config.discovery.peers, shards);
+        let seeker = Seeker::new(path, peer_id, config.discovery.peers, shards);
         let (found, peers_found) = mpsc::channel(FOUND);
         let lists = read_lists(&config.discovery, found.clone())?;
         let (sync, commands) = spawn_sync(config, &archive, &swarm, &gossipsub, options)?;
