@@ -102,14 +102,13 @@ impl Driver {
         self.peer_changed(peer, change);
     }
 
-    /// Takes what a stream brought, unless it has been replaced.
+    /// Takes what a stream brought. Of one that has been replaced only garbage counts: it ended the stream, and the next request
+    /// may have opened another one before this is heard.
     pub(crate) fn take(&mut self, Arrived { link, what }: Arrived) {
-        if !self.peers.is_current(&link) {
-            return;
-        }
         match what {
-            Ok(frame) => self.take_frame(link, frame),
-            Err(end) => self.stream_ended(link, &end),
+            Ok(frame) if self.peers.is_current(&link) => self.take_frame(link, frame),
+            Err(end) if self.peers.is_current(&link) || matches!(end, End::Garbage(_)) => self.stream_ended(link, &end),
+            _ => {}
         }
     }
 

@@ -10,7 +10,7 @@ use common::{Gossip, NOW, Node, PATIENCE, archive, config, group, messages, unti
 use hearken::scheduler::Offence;
 use hearken::{KeyRange, Notice};
 use hearken_wire::{Ask, Frame, FrameReader, RangeWant, RequestId, Salt, Verdict, Want, Window};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 /// The node repairs with an honest neighbour, whatever went before.
 async fn still_repairs(node: Node) {
@@ -170,14 +170,19 @@ async fn who_answers_with_garbage_is_not_trusted() {
     let mut notices = node.hearken.notices();
     let (stranger, mut streams) = Stranger::accepting(&node).await;
     node.hearken.sync_now(group());
-    let mut stream = timeout(PATIENCE, streams.recv()).await.unwrap().unwrap();
-    write(&mut stream, &[3, 0xff, 0xff, 0xff]).await;
-    loop {
-        let notice = timeout(PATIENCE, notices.recv()).await.unwrap().unwrap();
-        if notice == (Notice::Offended { peer: stranger.peer, offence: Offence::Garbage }) {
-            break;
+    let mut first = timeout(PATIENCE, streams.recv()).await.unwrap().unwrap();
+    write(&mut first, &[3, 0xff, 0xff, 0xff]).await;
+    let offended = Notice::Offended { peer: stranger.peer, offence: Offence::Garbage };
+    let noticed = async {
+        loop {
+            tokio::select! {
+                notice = notices.recv() => if notice.unwrap() == offended { return },
+                // The next request may find the stream ended, and open another one before the node has taken in why it ended.
+                () = sleep(Duration::from_millis(1)) => node.hearken.sync_now(group()),
+            }
         }
-    }
+    };
+    timeout(PATIENCE, noticed).await.expect("the garbage is noticed");
     still_repairs(node).await;
 }
 

@@ -178,8 +178,11 @@ async fn repair(requester: &Node, proxy: &Proxy, whole: u64) -> Repair {
     Repair { took: heard.1.elapsed(), bytes: proxy.bytes() - heard.2, requests }
 }
 
-/// At most so many round trips. The quickest counts: what shares the machine can only make it slower.
-async fn check(held: usize, rounds: usize, most: f64) {
+/// What is asked: round trips from the announcement to the last message, at most.
+const MOST: f64 = 1.2;
+
+/// No more round trips than asked, in the median.
+async fn check(held: usize, rounds: usize) {
     let mut repairs = repairs(held, rounds).await;
     repairs.sort_by_key(|repair| repair.took);
     for repair in &repairs {
@@ -192,20 +195,18 @@ async fn check(held: usize, rounds: usize, most: f64) {
         let payload = (MISSING * SIZE) as u64;
         assert!(repair.bytes >= payload && repair.bytes < payload + 6_000, "{repair:?}");
     }
-    let quickest = repairs[0].took;
+    let (quickest, median) = (repairs[0].took, repairs[rounds / 2].took);
     assert!(quickest >= ROUND_TRIP, "{quickest:?} is less than the wire takes");
-    assert!(quickest <= ROUND_TRIP.mul_f64(most), "{quickest:?}");
+    assert!(median <= ROUND_TRIP.mul_f64(MOST), "{median:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_last_message_comes_one_round_trip_after_the_announcement() {
-    check(20_000, 5, 1.2).await;
+    check(20_000, 5).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "long: a million messages"]
 async fn the_same_with_a_million() {
-    // Reading a million keys on each side takes 40 ms where tests are lightly optimised.
-    let most = if cfg!(debug_assertions) { 2.0 } else { 1.2 };
-    check(1_000_000, 5, most).await;
+    check(1_000_000, 5).await;
 }

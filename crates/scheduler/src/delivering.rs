@@ -115,8 +115,6 @@ impl<P: Clone + Ord + Debug> Engine<P> {
     }
 
     pub(crate) fn on_send_failed(&mut self, to: &P, request: RequestId) {
-        // The name may be one of theirs: then it is an answer that could not be sent.
-        self.on_cancel(to.clone(), request);
         if self.exchanges.get(&request).is_some_and(|exchange| exchange.peer == *to) {
             self.rest(to);
             self.end(request);

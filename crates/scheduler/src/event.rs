@@ -51,11 +51,12 @@ pub enum Event<P> {
     },
     /// What came over a neighbour's own stream was no frame (garbage, oversized) and the stream was closed.
     Garbage(P),
-    /// A frame could not be sent: the stream could not be opened, broke, or its queue is full.
+    /// A request of this node could not be sent, or will not be answered: the stream could not be opened, broke, or its queue is
+    /// full.
     SendFailed {
         /// Whom it was for.
         to: P,
-        /// The request that it belonged to.
+        /// The request. A peer's own requests may have the same names, and are not meant.
         request: RequestId,
     },
     /// An [`Action::Index`](crate::Action::Index) is done.

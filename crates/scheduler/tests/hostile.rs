@@ -6,7 +6,7 @@ mod net;
 use std::time::Duration;
 
 use bytes::Bytes;
-use hearken_scheduler::{Action, Event, GossipId, GossipVerdict, Offence};
+use hearken_scheduler::{Action, Event, GossipId, GossipVerdict, Now, Offence, View};
 use hearken_tree::{Fingerprint, Key, KeyRange};
 use hearken_wire::{
     Answer, Ask, Frame, Ihave, RangeWant, Refusal, RefusalReason, RequestId, Salt, SaltedSpan, Summary, Verdict, Want,
@@ -267,6 +267,32 @@ fn random_frame(rng: &mut ChaCha8Rng) -> Frame {
         ranges: vec![RangeWant { range: window.keys(), ask: Ask::All }; rng.random_range(1..3)].into(),
     };
     babbles(rng, &Frame::Want(want)).pop().unwrap_or(Frame::Done { request })
+}
+
+/// Both ends of a connection number their requests from one: what fails in one direction does not stop the other.
+#[test]
+fn a_failed_request_leaves_the_peers_own_alone() {
+    let mut net = Net::new(test_config(), 1);
+    let (node, peer) = (net.add(keys(1, 200, 60.0, 3500.0)), net.add([]));
+    net.nodes[peer].hostile = Some(sleeps);
+    net.connect(node, peer);
+    net.run_for(Duration::from_secs(1));
+    assert_eq!(net.nodes[node].traffic.wants, 1, "the neighbour is probed, and does not answer");
+
+    let view = View { kept: net.nodes[node].kept.snapshot(), held: net.nodes[node].held.snapshot() };
+    let holds = Window { from: net::EPOCH - 3600 * net::SECOND, to: net::EPOCH };
+    let range = KeyRange::between(holds.from, holds.to);
+    let want = RangeWant { range, ask: Ask::All };
+    let want = Want { request: RequestId(1), group: GROUP, salt: Salt(7), holds, ranges: vec![want].into() };
+    let now = Now { monotonic: net.now, unix: net::EPOCH + net.now.as_nanos() as u64 };
+    let engine = &mut net.nodes[node].engine;
+    engine.handle(Event::Frame { from: peer, frame: Frame::Want(want) }, now);
+    let Some(Action::Index { ticket, job, .. }) = engine.poll_action() else { panic!("the request is worked on") };
+    engine.handle(Event::SendFailed { to: peer, request: RequestId(1) }, now);
+    engine.handle(Event::Indexed { ticket, result: job.run(&view) }, now);
+    let actions: Vec<_> = std::iter::from_fn(|| engine.poll_action()).collect();
+    let answered = |action: &Action<usize>| matches!(action, Action::Send { frame: Frame::Answer(_), .. });
+    assert!(actions.iter().any(answered), "{actions:?}");
 }
 
 proptest! {
