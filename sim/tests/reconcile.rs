@@ -3,7 +3,7 @@
 
 use hearken_sim::reconcile::{
     disk::Disk,
-    hearken, negentropy,
+    hearken, merkle_search_tree, negentropy, riblt,
     workload::{self, Shape, Workload},
 };
 
@@ -17,6 +17,28 @@ fn every_shape_is_exact() {
             }
         }
     }
+}
+
+/// What others' crates find, and what that takes at least: an id of 32 bytes for each message.
+#[test]
+fn others_find_the_same() {
+    for (name, shape) in Shape::NAMES {
+        for missing in [0, 1, 300] {
+            let work = Workload::new(workload::made_up(3_000, 5), missing, shape, 5);
+            let trees = merkle_search_tree::run(&work).unwrap();
+            for outcome in [trees, riblt::run(&work).unwrap()] {
+                assert!(outcome.exact, "{name}, {missing} missing: {outcome:?}");
+                assert!(outcome.bytes.total >= 32 * outcome.found, "{name}, {missing} missing: {outcome:?}");
+                assert!(outcome.round_trips >= 1, "{outcome:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_table_does_not_decode_what_would_take_it_hours() {
+    let work = Workload::new(workload::made_up(30_000, 5), 0, Shape::Empty, 5);
+    assert!(riblt::run(&work).is_none());
 }
 
 #[test]

@@ -34,6 +34,8 @@ pub struct GroupStatus {
     pub probes: Vec<(&'static str, u64, Duration)>,
     /// The current interval between announcements.
     pub interval: Duration,
+    /// Announcements left out since start, because others had said the same, or enough.
+    pub suppressed: u64,
 }
 
 /// How things stand with a peer.
@@ -90,6 +92,7 @@ impl<P: Clone + Ord + Debug> Engine<P> {
                     .map(|(name, (n, at))| (*name, *n, now.monotonic.saturating_sub(*at)))
                     .collect(),
                 interval: group.trickle.interval(),
+                suppressed: group.trickle.suppressed(),
             }
         })
     }

@@ -27,6 +27,7 @@ pub(crate) struct Trickle {
     fire: Option<Duration>,
     equal: u32,
     any: u32,
+    suppressed: u64,
 }
 
 /// What an announcement timer says when it fires.
@@ -38,7 +39,7 @@ pub(crate) enum Fired {
 
 impl Trickle {
     pub(crate) fn new(config: &Config, now: Duration, rng: &mut impl Rng) -> Trickle {
-        let mut trickle = Trickle { interval: config.interval_min, end: now, fire: None, equal: 0, any: 0 };
+        let mut trickle = Trickle { interval: config.interval_min, end: now, fire: None, equal: 0, any: 0, suppressed: 0 };
         trickle.begin(config, now, rng);
         trickle
     }
@@ -53,10 +54,16 @@ impl Trickle {
         self.interval
     }
 
+    /// Announcements left out since start, because enough was heard.
+    pub(crate) fn suppressed(&self) -> u64 {
+        self.suppressed
+    }
+
     pub(crate) fn tick(&mut self, config: &Config, now: Duration, rng: &mut impl Rng) -> Option<Fired> {
         if self.fire.is_some_and(|fire| fire <= now) {
             self.fire = None;
             if self.enough(config) {
+                self.suppressed += 1;
                 return Some(Fired::Suppressed);
             }
             // One's own counts as heard.

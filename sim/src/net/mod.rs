@@ -5,11 +5,13 @@
 //! | `queue` | what happens when, in an order that depends on nothing but the run itself |
 //! | `dice` | chance from a seed |
 //! | `links` | connections, their latency, who is reachable |
+//! | `port` | how fast a node sends and receives |
 //! | `regions` | typical round trips between parts of the world |
 //! | `topology` | who knows whom |
 
 pub(crate) mod dice;
 pub(crate) mod links;
+pub(crate) mod port;
 pub(crate) mod queue;
 pub(crate) mod regions;
 pub(crate) mod topology;

@@ -1,6 +1,7 @@
 //! Who holds what, and since when, as the archives say.
 
 use std::{
+    collections::VecDeque,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -26,11 +27,15 @@ pub(super) struct Pages {
     pub(super) ledger: Ledger,
     pub(super) measure: Measure,
     pub(super) nodes: Vec<Entry>,
+    /// For how long a crash may lose what came.
+    pub(super) undurable: Nanos,
 }
 
 /// One node.
 pub(super) struct Entry {
     pub(super) up: bool,
+    /// Nobody owes a hostile node anything.
+    pub(super) hostile: bool,
     pub(super) class: usize,
     pub(super) holds: Bits,
     pub(super) counters: Counters,
@@ -38,6 +43,8 @@ pub(super) struct Entry {
     pub(super) config: Config,
     pub(super) window: Duration,
     pub(super) tap: Arc<Tap>,
+    /// What came lately, where a crash may lose it.
+    pub(super) recent: VecDeque<(Nanos, MessageId)>,
 }
 
 impl Books {
@@ -65,10 +72,16 @@ impl Books {
     /// A node's archive has stored, or refused for good, a message.
     pub(super) fn came(&self, node: NodeId, key: &Key, how: Came) {
         let now = self.now();
-        let Pages { ledger, measure, nodes } = &mut *self.pages();
+        let Pages { ledger, measure, nodes, undurable } = &mut *self.pages();
         let (Some(message), Some(entry)) = (ledger.find(key), nodes.get_mut(node as usize)) else { return };
         if !entry.holds.insert(message) {
             return;
+        }
+        if *undurable > 0 {
+            while entry.recent.front().is_some_and(|(came, _)| came + *undurable < now) {
+                entry.recent.pop_front();
+            }
+            entry.recent.push_back((now, message));
         }
         let took = now.saturating_sub(ledger.published(message));
         match how {
@@ -85,7 +98,7 @@ impl Books {
             Came::Own => {}
         }
         // A node that has just been stopped may still store.
-        if !entry.up {
+        if !entry.up || entry.hostile {
             return;
         }
         ledger.held(entry.class, message, now);
@@ -117,7 +130,9 @@ impl Pages {
         }
         entry.up = true;
         let holds = &entry.holds;
-        ledger.comes(entry.class, |message| holds.contains(message));
+        if !entry.hostile {
+            ledger.comes(entry.class, |message| holds.contains(message));
+        }
     }
 
     /// A node stops.
@@ -126,7 +141,22 @@ impl Pages {
         let entry = &mut nodes[node as usize];
         (entry.up, entry.recovery) = (false, None);
         let holds = &entry.holds;
-        ledger.goes(entry.class, |message| holds.contains(message), now);
+        if !entry.hostile {
+            ledger.goes(entry.class, |message| holds.contains(message), now);
+        }
+    }
+
+    /// Power fails at a node that has just stopped: what came since then is gone.
+    pub(super) fn lose(&mut self, node: NodeId, since: Nanos) -> Vec<Key> {
+        let Pages { ledger, nodes, .. } = self;
+        let entry = &mut nodes[node as usize];
+        let recent = std::mem::take(&mut entry.recent);
+        let lost: Vec<_> = recent.into_iter().filter(|(came, _)| *came >= since).map(|(_, message)| message).collect();
+        lost.iter().for_each(|message| {
+            entry.holds.remove(*message);
+        });
+        entry.counters.lost += lost.len() as u64;
+        lost.into_iter().map(|message| ledger.key(message)).collect()
     }
 
     /// From now on it is measured how long a node takes to become whole.
@@ -136,7 +166,7 @@ impl Pages {
         let holds = &entry.holds;
         let has = |message| holds.contains(message);
         let begin = || Recovery::begin(ledger, entry.class, &entry.config, entry.window, now, has);
-        entry.recovery = if entry.up { begin() } else { None };
+        entry.recovery = if entry.up && !entry.hostile { begin() } else { None };
     }
 
     /// How things stand.

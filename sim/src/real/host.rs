@@ -9,7 +9,7 @@ use std::{
 };
 
 use futures::StreamExt as _;
-use hearken::{AntiEntropy, Config, GroupId, Host as Needs, scheduler::GroupConfig};
+use hearken::{AntiEntropy, Clock, Config, GroupId, Host as Needs, scheduler::GroupConfig};
 use hearken_archive::{Candidate, Origin};
 use libp2p::{
     PeerId, Swarm,
@@ -38,8 +38,8 @@ use super::{
 };
 use crate::{
     net::{NodeId, dice::Dice},
-    run::EPOCH,
-    scenario::{Gossipsub, Protocol, Scenario},
+    run::{EPOCH, FORGES_EVERY, forged},
+    scenario::{Gossipsub, Hostile, Protocol, Scenario},
 };
 
 /// What a swarm is told and has not done yet; more than any burst holds.
@@ -107,13 +107,19 @@ impl Running {
             (entry.tap.clone(), entry.config.clone(), entry.window)
         };
         let gossip = gossip_config(&scenario.gossipsub).map_err(|error| failed(node, error))?;
-        let mut swarm = swarm(shared, node, tap, gossip.clone())?;
         let clock = books.clone();
         let unix = move || (EPOCH + clock.now()).saturating_add_signed(skew.load(Ordering::Relaxed));
+        let clock: Arc<dyn Clock> = Arc::new(unix);
         let group = GroupConfig { id: filter().group(), window, retention: scenario.retention(window), kept_from: 0 };
+        let forger = (tap.hostile == Some(Hostile::Forger)).then(|| Forger {
+            group: group.clone(),
+            config: sync.clone(),
+            clock: clock.clone(),
+        });
+        let mut swarm = swarm(shared, node, tap, gossip.clone())?;
         let config = Config { engine: sync, groups: vec![group], ..Config::default() };
         let control = swarm.behaviour().stream.new_control();
-        let needs = Needs { control, gossipsub: &gossip, committer: None, clock: Arc::new(unix) };
+        let needs = Needs { control, gossipsub: &gossip, committer: None, clock };
         let (hearken, commands) =
             AntiEntropy::spawn(config, archive.clone(), needs).map_err(|error| failed(node, error))?;
         swarm.listen_on(shared.map.move_in(node)).map_err(|error| failed(node, error))?;
@@ -130,6 +136,7 @@ impl Running {
             connected: connected.clone(),
             dice,
             silent: scenario.protocol == Protocol::None,
+            forger,
         };
         let host = tokio::spawn(actor.act(swarm, commands, told));
         Ok(Running { hearken, archive, connected, tell, host })
@@ -173,6 +180,14 @@ struct Actor {
     dice: Dice,
     /// Relay only: nothing of Hearken's leaves the node.
     silent: bool,
+    /// What it needs to forge announcements, if it does that.
+    forger: Option<Forger>,
+}
+
+struct Forger {
+    group: GroupConfig,
+    config: hearken::scheduler::Config,
+    clock: Arc<dyn Clock>,
 }
 
 impl Actor {
@@ -182,8 +197,11 @@ impl Actor {
         mut commands: hearken::Commands,
         mut told: mpsc::Receiver<Tell>,
     ) {
+        let mut forge = tokio::time::interval(std::time::Duration::from_nanos(FORGES_EVERY));
+        forge.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
+                _ = forge.tick(), if self.forger.is_some() => self.forge(&mut swarm),
                 event = swarm.select_next_some() => {
                     self.shared.events.fetch_add(1, Ordering::Relaxed);
                     self.on_event(&mut swarm, event);
@@ -211,6 +229,16 @@ impl Actor {
                     None => return,
                 },
             }
+        }
+    }
+
+    /// Announces a set that nobody holds.
+    fn forge(&mut self, swarm: &mut Swarm<Behaviour>) {
+        let Some(forger) = &self.forger else { return };
+        let known = self.shared.books.pages().ledger.len() as u64;
+        let ihave = forged(&forger.group, &forger.config, forger.clock.unix_nanos(), known, &mut self.dice);
+        if let Ok(ihave) = ihave.encode() {
+            let _ = swarm.behaviour_mut().gossipsub.publish(IdentTopic::new(hearken::control_topic(TOPIC)), ihave);
         }
     }
 

@@ -1,5 +1,5 @@
 //! `hearken-sim run --real`: the scenario on real nodes, in real time, in one process: real gossipsub, real streams, Noise and
-//! Yamux, the driver that hosts embed. Only the wires are made up: memory, with the latency that the scenario gives each link.
+//! Yamux, the driver that hosts embed. Only the wires are made up: memory, shaped as the scenario says.
 //!
 //! Who is connected with whom, who publishes when, and every message's key are those of the virtual run with the same seed. What
 //! the nodes send is seen from outside, by reading what they write to their streams (`tap`), and counted by the same kinds.
@@ -8,15 +8,18 @@
 //! | --- | --- |
 //! | `stage` | the timeline: starts, stops, connects nodes, has them publish |
 //! | `host` | a node: swarm, gossipsub, archive, task |
-//! | `wires`, `late` | connections in memory that take time |
+//! | `wires`, `late`, `path` | connections in memory that take time: latency, jitter, bandwidth, what is lost and sent again |
 //! | `tap` | what leaves a node, by kind |
+//! | `twist` | what a hostile node writes instead |
 //! | `books`, `watched` | who holds what, as the archives say |
 
 mod books;
 mod host;
 mod late;
+mod path;
 mod stage;
 mod tap;
+mod twist;
 mod watched;
 mod wires;
 
@@ -24,7 +27,7 @@ use std::time::Instant;
 
 use crate::{
     run::Outcome,
-    scenario::{EventKind, Protocol, Scenario},
+    scenario::{Protocol, Scenario},
 };
 
 /// Nodes at most: more would not find time to do what they do on a machine that people have.
@@ -49,6 +52,14 @@ pub enum RealError {
         node: u32,
         /// Why.
         why: String,
+    },
+    /// A node did not take other settings.
+    #[error("node {node} does not take the settings: {why}")]
+    Settings {
+        /// Which.
+        node: u32,
+        /// Why not.
+        why: Box<hearken::ReconfigureError>,
     },
     /// The runtime could not be started.
     #[error("the runtime could not be started: {0}")]
@@ -77,31 +88,6 @@ fn possible(scenario: &Scenario) -> Result<(), RealError> {
     }
     if !matches!(scenario.protocol, Protocol::Hearken | Protocol::None) {
         return cannot("protocol", "what Hearken is compared with runs on virtual nodes only");
-    }
-    let limited = network.upload.0 + network.download.0 > 0;
-    if limited || scenario.nodes.iter().any(|node| node.upload.or(node.download).is_some()) {
-        return cannot("network.upload", "memory has no bandwidth");
-    }
-    if network.loss > 0.0 {
-        return cannot("network.loss", "memory loses nothing; gossipsub.delivery_loss can be had");
-    }
-    if !network.jitter.is_zero() {
-        return cannot("network.jitter", "each wire takes the same time always");
-    }
-    if scenario.nodes.iter().any(|node| !node.hostile.is_empty()) {
-        return cannot("node.hostile", "real nodes are honest");
-    }
-    for (index, event) in scenario.events.iter().enumerate() {
-        let key = |name| format!("event.{index}.{name}");
-        match event.kind {
-            EventKind::Slow if event.upload.is_some() => return cannot(&key("upload"), "memory has no bandwidth"),
-            EventKind::Loss if event.loss.is_some() => return cannot(&key("loss"), "memory loses nothing"),
-            EventKind::Settings => return cannot(&key("kind"), "a node's settings are read when it starts"),
-            EventKind::Crash if event.undurable.is_some() => {
-                return cannot(&key("undurable"), "archives in memory are durable at once");
-            }
-            _ => {}
-        }
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! The timeline of a real run.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     io::{IsTerminal as _, Write as _},
     sync::{
         Arc, Mutex,
@@ -18,6 +18,7 @@ use super::{
     RealError,
     books::{Books, Entry, Pages},
     host::{Running, Shared, identity},
+    path::{Weather, lock},
     tap::Tap,
     watched::{HEAD, TOPIC, Watched, body},
     wires::Map,
@@ -48,7 +49,6 @@ struct Stage<'a> {
     running: BTreeMap<NodeId, Running>,
     archives: Vec<Arc<Watched>>,
     skews: Vec<Arc<AtomicI64>>,
-    refuses: Vec<f64>,
     plan: Plan<'a>,
     cues: Queue<Cue>,
     part: Vec<u32>,
@@ -86,53 +86,58 @@ impl<'a> Stage<'a> {
         let plan = Plan::new(scenario);
         let nodes = scenario.network.nodes;
         let control_ids = Arc::new(Mutex::default());
-        let mut pages = Pages::default();
-        let (mut skews, mut refuses) = (Vec::new(), Vec::new());
-        for settings in &plan.settings {
-            let window = settings.iter().rev().find_map(|some| some.window).unwrap_or(scenario.sync.window);
-            let skew = settings.iter().rev().find_map(|some| some.skew).map_or(0, |skew| skew.0);
+        let undurable = scenario.events.iter().filter_map(|event| event.undurable).map(nanos).max().unwrap_or(0);
+        let mut pages = Pages { undurable, ..Pages::default() };
+        for one in &plan.traits {
             let control_topic = hearken::control_topic(TOPIC);
-            let tap = Tap { control_topic, control_ids: Arc::clone(&control_ids), ..Tap::default() };
-            skews.push(Arc::new(AtomicI64::new(skew)));
-            refuses.push(settings.iter().rev().find_map(|some| some.refuses).unwrap_or(0.0));
-            let class = pages.ledger.class(window);
+            let control_ids = Arc::clone(&control_ids);
+            let tap = Tap { control_topic, control_ids, hostile: one.hostile, ..Tap::default() };
+            let class = pages.ledger.class(one.window);
             pages.nodes.push(Entry {
                 up: false,
+                hostile: one.hostile.is_some(),
                 class,
                 holds: Bits::default(),
                 counters: Counters::default(),
                 recovery: None,
-                config: Config { window, ..scenario.sync.clone() },
-                window,
+                config: Config { window: one.window, ..scenario.sync.clone() },
+                window: one.window,
                 tap: Arc::new(tap),
+                recent: VecDeque::new(),
             });
         }
         let latencies = (0..nodes).map(|node| {
             let links = plan.links.of(node_id(node)).iter();
-            links.map(|link| (link.peer, Arc::new(AtomicU64::new(link.latency)))).collect()
+            links.map(|link| (link.peer, link.latency)).collect()
         });
-        let ports = (0..nodes).map(|_| AtomicU64::new(0)).collect();
-        let map = Arc::new(Map { ports, latencies: latencies.collect() });
+        let books = Books::open(pages);
+        let weather = Weather::new(books.began(), nanos(scenario.network.jitter), scenario.network.loss);
+        let map = Arc::new(Map {
+            ports: (0..nodes).map(|_| AtomicU64::new(0)).collect(),
+            latencies: latencies.collect(),
+            access: plan.traits.iter().map(|one| Arc::new(Mutex::new(one.port))).collect(),
+            weather: Arc::new(weather),
+        });
         let peers = (0..nodes).map(|node| Ok(identity(node_id(node))?.public().to_peer_id()));
         let peers = peers.collect::<Result<_, RealError>>()?;
         let shared = Arc::new(Shared {
             scenario: scenario.clone(),
-            books: Books::open(pages),
+            books: books.clone(),
             map,
             peers,
             delivery_loss: AtomicU64::new(millionths(scenario.gossipsub.delivery_loss)),
             events: AtomicU64::new(0),
         });
-        let books = &shared.books;
-        let archives =
-            (0..nodes).map(|node| Arc::new(Watched::new(books.clone(), node_id(node), refuses[node], scenario)));
+        let archives = plan.traits.iter().enumerate().map(|(node, one)| {
+            Arc::new(Watched::new(books.clone(), node_id(node), one.refuses, scenario))
+        });
+        let skews = plan.traits.iter().map(|one| Arc::new(AtomicI64::new(one.skew)));
         Ok(Stage {
             scenario,
             archives: archives.collect(),
             shared,
             running: BTreeMap::new(),
-            skews,
-            refuses,
+            skews: skews.collect(),
             plan,
             cues: Queue::new(),
             part: vec![0; nodes],
@@ -174,15 +179,14 @@ impl<'a> Stage<'a> {
         let publish = |(key, size): &(Key, u32)| pages.ledger.publish(*key, (*size).max(HEAD), 0);
         let everything: Vec<_> = stored.iter().map(publish).collect();
         drop(pages);
-        for (node, settings) in self.plan.settings.iter().enumerate() {
-            let lacks = settings.iter().rev().find(|some| some.missing.is_some() || some.gap.is_some());
-            let held = match lacks {
+        for (node, one) in self.plan.traits.iter().enumerate() {
+            let held = match one.lacks {
                 Some(some) => left_over(&everything, some, &mut self.plan.other),
                 None => everything.clone(),
             };
             for message in held {
                 if let Some((key, size)) = stored.get(message as usize) {
-                    self.archives[node].own(body(key, *size), EPOCH);
+                    self.archives[node].own(*key, (*size).max(HEAD), EPOCH);
                 }
             }
         }
@@ -193,13 +197,17 @@ impl<'a> Stage<'a> {
     fn start(&mut self, node: NodeId, lost: bool) -> Result<(), RealError> {
         let at = node as usize;
         if lost {
-            let books = self.shared.books.clone();
-            self.archives[at] = Arc::new(Watched::new(books, node, self.refuses[at], self.scenario));
+            self.archives[at] = Arc::new(self.new_archive(node));
         }
         self.shared.books.pages().comes(node, lost);
         let running = Running::start(&self.shared, node, self.archives[at].clone(), self.skews[at].clone())?;
         self.running.insert(node, running);
         Ok(())
+    }
+
+    fn new_archive(&self, node: NodeId) -> Watched {
+        let refuses = self.plan.traits[node as usize].refuses;
+        Watched::new(self.shared.books.clone(), node, refuses, self.scenario)
     }
 
     async fn follow(&mut self, at: Nanos, cue: Cue) -> Result<(), RealError> {
@@ -233,7 +241,7 @@ impl<'a> Stage<'a> {
         let unix = (EPOCH + now).saturating_add_signed(self.skews[publisher as usize].load(Ordering::Relaxed));
         let (key, size) = (Key::new(unix, id), size.max(HEAD));
         self.shared.books.pages().ledger.publish(key, size, now);
-        running.archive.own(body(&key, size), unix);
+        running.archive.own(key, size, unix);
         running.publish(body(&key, size));
     }
 
@@ -255,7 +263,11 @@ impl<'a> Stage<'a> {
                     if let Some(running) = self.running.remove(&node) {
                         let now = self.shared.books.now();
                         self.shared.books.pages().goes(node, now);
+                        self.note_suppressed(node, &running).await;
                         running.kill().await;
+                        if let Some(undurable) = event.undurable {
+                            self.lose(node, now.saturating_sub(nanos(undurable)));
+                        }
                     }
                 }
             }
@@ -280,7 +292,38 @@ impl<'a> Stage<'a> {
                     self.publish(*publisher, size);
                 }
             }
+            (EventKind::Settings, begins) => self.settings(index, &befallen, begins)?,
             (kind, begins) => self.change(kind, index, &befallen, begins),
+        }
+        Ok(())
+    }
+
+    /// Takes from a node's task what it alone has counted.
+    async fn note_suppressed(&self, node: NodeId, running: &Running) {
+        let groups = running.hearken.report().await.map(|report| report.groups).unwrap_or_default();
+        let suppressed: u64 = groups.iter().map(|group| group.suppressed).sum();
+        self.shared.books.pages().nodes[node as usize].counters.suppressed += suppressed;
+    }
+
+    /// Power has failed at a node: what came since then was not durable yet.
+    fn lose(&mut self, node: NodeId, since: Nanos) {
+        let lost = self.shared.books.pages().lose(node, since);
+        let (at, archive) = (node as usize, self.new_archive(node));
+        archive.take_over(&self.archives[at], &lost, EPOCH + self.shared.books.now());
+        archive.full.store(self.archives[at].full.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.archives[at] = Arc::new(archive);
+    }
+
+    fn settings(&mut self, index: usize, nodes: &[NodeId], begins: bool) -> Result<(), RealError> {
+        let settings = self.scenario.settings_from(&self.scenario.events[index], begins);
+        for node in nodes {
+            let window = self.plan.traits[*node as usize].window;
+            let config = Config { window, ..settings.clone() };
+            self.shared.books.pages().nodes[*node as usize].config = config.clone();
+            if let Some(running) = self.running.get(node) {
+                let changed = running.hearken.reconfigure(config);
+                changed.map_err(|why| RealError::Settings { node: *node, why: Box::new(why) })?;
+            }
         }
         Ok(())
     }
@@ -289,9 +332,11 @@ impl<'a> Stage<'a> {
         let event = &self.scenario.events[index];
         match kind {
             EventKind::Loss => {
-                let usual = self.scenario.gossipsub.delivery_loss;
-                let loss = event.delivery_loss.filter(|_| begins).unwrap_or(usual);
-                self.shared.delivery_loss.store(millionths(loss), Ordering::Relaxed);
+                let usual = (self.scenario.network.loss, self.scenario.gossipsub.delivery_loss);
+                let now = (event.loss.unwrap_or(usual.0), event.delivery_loss.unwrap_or(usual.1));
+                let (loss, delivery_loss) = if begins { now } else { usual };
+                self.shared.map.weather.set_loss(loss);
+                self.shared.delivery_loss.store(millionths(delivery_loss), Ordering::Relaxed);
             }
             EventKind::Skew => {
                 let by = event.by.unwrap_or_default().0;
@@ -300,13 +345,12 @@ impl<'a> Stage<'a> {
                 }
             }
             EventKind::Slow => {
-                let lag = event.latency.map_or(0, nanos);
-                for (from, links) in (0..).map(node_id).zip(&self.shared.map.latencies) {
-                    for (to, latency) in links {
-                        let slow = [from, *to].iter().filter(|end| nodes.contains(end)).count() as u64;
-                        let by = lag * slow;
-                        let change = if begins { AtomicU64::fetch_add } else { AtomicU64::fetch_sub };
-                        change(latency, by, Ordering::Relaxed);
+                for node in nodes {
+                    let mut port = lock(&self.shared.map.access[*node as usize]);
+                    if begins {
+                        port.slow_down(event.upload.map(|upload| upload.0), event.latency.map_or(0, nanos));
+                    } else {
+                        port.recover();
                     }
                 }
             }
@@ -361,11 +405,16 @@ impl<'a> Stage<'a> {
     }
 
     async fn close(self, end: Nanos) -> Outcome {
-        let (mut muted, mut offences) = (0, Vec::new());
-        for (node, running) in &self.running {
+        let hostile = |node: usize| self.plan.traits[node].hostile.is_some();
+        let (mut muted, mut muted_hostile, mut offences) = (0, 0, Vec::new());
+        for (node, running) in self.running.iter().filter(|(node, _)| !hostile(**node as usize)) {
+            self.note_suppressed(*node, running).await;
             let report = running.hearken.report().await;
             let peers = report.map(|report| report.peers).unwrap_or_default();
-            muted += peers.iter().filter(|peer| peer.muted_for.is_some()).count() as u64;
+            for peer in peers.iter().filter(|peer| peer.muted_for.is_some()) {
+                let known = self.shared.peers.iter().position(|name| *name == peer.peer);
+                *(if known.is_some_and(hostile) { &mut muted_hostile } else { &mut muted }) += 1;
+            }
             offences.push((*node, peers.iter().map(|peer| u64::from(peer.points)).sum::<u64>()));
         }
         let books = self.shared.books.clone();
@@ -382,7 +431,7 @@ impl<'a> Stage<'a> {
         let nodes = pages.nodes.iter().map(|entry| NodeFacts {
             counters: &entry.counters,
             up: entry.up,
-            hostile: false,
+            hostile: entry.hostile,
             class: entry.class,
             holds: &entry.holds,
             recovering: entry.recovery.is_some(),
@@ -397,7 +446,7 @@ impl<'a> Stage<'a> {
             last_event: self.last_event,
             events: self.shared.events.load(Ordering::Relaxed),
             muted,
-            muted_hostile: 0,
+            muted_hostile,
         };
         Outcome::of(&facts, 0.0, 0)
     }

@@ -8,16 +8,20 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
-use bytes::{Buf as _, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use futures::{AsyncRead, AsyncWrite};
 use hearken_wire::{Frame, decode_frame, limits::FRAME_MAX};
 use libp2p::core::muxing::{StreamMuxer, StreamMuxerBox, StreamMuxerEvent, SubstreamBox};
 use prost::Message as _;
 
-use crate::run::{KINDS, Kind, frame_kind};
+use super::twist::Twist;
+use crate::{
+    run::{KINDS, Kind, frame_kind},
+    scenario::Hostile,
+};
 
 /// What one node has sent.
 #[derive(Default)]
@@ -29,6 +33,8 @@ pub(super) struct Tap {
     pub(super) served: AtomicU64,
     /// IHAVEs published, forwarded ones not counted; the host counts them.
     pub(super) control_topic: String,
+    /// What the node does to harm others.
+    pub(super) hostile: Option<Hostile>,
     /// Ids of messages on the control topic, for gossipsub's IWANTs, which name no topic. Shared by all nodes.
     pub(super) control_ids: Arc<Mutex<HashSet<Vec<u8>>>>,
 }
@@ -128,12 +134,32 @@ struct Want {
 
 /// What a stream turned out to carry.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Carries {
+pub(super) enum Carries {
     /// Lines of multistream-select, until one names the protocol.
     Names,
     Gossip,
     Frames,
     Other,
+}
+
+impl Carries {
+    /// What it carries after this line.
+    pub(super) fn named(line: &[u8]) -> Carries {
+        match line {
+            b"/multistream/1.0.0\n" | b"na\n" => Carries::Names,
+            line if line.starts_with(RELAY_PROTOCOL.as_bytes()) => Carries::Gossip,
+            line if line.starts_with(hearken_wire::PROTOCOL.as_bytes()) => Carries::Frames,
+            _ => Carries::Other,
+        }
+    }
+}
+
+/// What comes next with its length before it, and how long that length is.
+pub(super) fn delimited(unread: &mut BytesMut) -> Option<(Bytes, usize)> {
+    let mut peek = &unread[..];
+    let length = usize::try_from(prost::decode_length_delimiter(&mut peek).ok()? as u64).ok()?;
+    let prefix = unread.len() - peek.len();
+    (peek.len() >= length).then(|| (unread.split_to(prefix + length).freeze(), prefix))
 }
 
 /// Reads along what one end of a stream writes.
@@ -162,32 +188,16 @@ impl Reader {
         }
     }
 
-    /// What comes next with a length before it.
-    fn take_delimited(&mut self) -> Option<(Bytes, usize)> {
-        let mut peek = &self.unread[..];
-        let length = usize::try_from(prost::decode_length_delimiter(&mut peek).ok()? as u64).ok()?;
-        let prefix = self.unread.len() - peek.len();
-        if peek.len() < length {
-            return None;
-        }
-        self.unread.advance(prefix);
-        Some((self.unread.split_to(length).freeze(), prefix + length))
-    }
-
     fn read_name(&mut self) -> bool {
-        let Some((name, _)) = self.take_delimited() else { return false };
-        self.carries = match &name[..] {
-            b"/multistream/1.0.0\n" | b"na\n" => Carries::Names,
-            name if name.starts_with(RELAY_PROTOCOL.as_bytes()) => Carries::Gossip,
-            name if name.starts_with(hearken_wire::PROTOCOL.as_bytes()) => Carries::Frames,
-            _ => Carries::Other,
-        };
+        let Some((line, prefix)) = delimited(&mut self.unread) else { return false };
+        self.carries = Carries::named(line.get(prefix..).unwrap_or(&[]));
         true
     }
 
     fn read_gossip(&mut self) -> bool {
-        let Some((rpc, length)) = self.take_delimited() else { return false };
-        if let Ok(rpc) = Rpc::decode(rpc) {
+        let Some((rpc, prefix)) = delimited(&mut self.unread) else { return false };
+        let length = rpc.len();
+        if let Ok(rpc) = Rpc::decode(rpc.slice(prefix..)) {
             self.tap.gossip(rpc, length);
         }
         true
@@ -220,8 +230,9 @@ pub(super) struct Tapped {
 
 impl Tapped {
     fn tapped(&self, stream: SubstreamBox) -> TappedStream {
+        let twist = self.tap.hostile.map(Twist::new);
         let reader = Reader { tap: self.tap.clone(), carries: Carries::Names, unread: BytesMut::new() };
-        TappedStream { inner: stream, reader }
+        TappedStream { inner: stream, reader, twist }
     }
 }
 
@@ -246,10 +257,35 @@ impl StreamMuxer for Tapped {
     }
 }
 
-/// A stream that is read along.
+/// A stream that is read along, and on which hostile nodes do not write what they should.
 pub(super) struct TappedStream {
     inner: SubstreamBox,
     reader: Reader,
+    twist: Option<Twist>,
+}
+
+impl TappedStream {
+    fn put(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.inner).poll_write(cx, bytes);
+        if let Poll::Ready(Ok(many)) = &written {
+            self.reader.read(bytes.get(..*many).unwrap_or(&[]));
+        }
+        written
+    }
+
+    /// Writes what is to be written instead of what was meant.
+    fn drain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while let Some(twist) = self.twist.as_mut().filter(|twist| !twist.instead.is_empty()) {
+            let instead = twist.instead.split();
+            let written = self.put(cx, &instead);
+            let many = if let Poll::Ready(Ok(many)) = &written { *many } else { 0 };
+            if let Some(twist) = &mut self.twist {
+                twist.instead.extend_from_slice(instead.get(many..).unwrap_or(&[]));
+            }
+            ready!(written)?;
+        }
+        Poll::Ready(Ok(()))
+    }
 }
 
 impl AsyncRead for TappedStream {
@@ -260,18 +296,24 @@ impl AsyncRead for TappedStream {
 
 impl AsyncWrite for TappedStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.inner).poll_write(cx, bytes);
-        if let Poll::Ready(Ok(many)) = &written {
-            self.reader.read(bytes.get(..*many).unwrap_or(&[]));
+        if self.twist.is_none() {
+            return self.put(cx, bytes);
         }
-        written
+        ready!(self.drain(cx))?;
+        if let Some(twist) = &mut self.twist {
+            twist.take(bytes);
+        }
+        let _ = self.drain(cx)?;
+        Poll::Ready(Ok(bytes.len()))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.drain(cx))?;
         Pin::new(&mut self.inner).poll_flush(cx)
     }
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.drain(cx))?;
         Pin::new(&mut self.inner).poll_close(cx)
     }
 }

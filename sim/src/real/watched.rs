@@ -1,8 +1,11 @@
 //! A real archive that tells what becomes of every message.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use hearken_archive::{
@@ -42,9 +45,10 @@ pub(super) fn body(key: &Key, size: u32) -> Vec<u8> {
     body
 }
 
-/// Refuses the same share as a virtual node does, and the same messages.
+/// Refuses the same share as a virtual node does, and the same messages; none of its own.
 struct Picky {
     books: Arc<Books>,
+    own: Arc<Mutex<HashSet<Key>>>,
     node: NodeId,
     share: f64,
     scenario: Scenario,
@@ -52,7 +56,9 @@ struct Picky {
 
 impl Validator for Picky {
     fn validate(&self, _: &str, header: &Header, _: &[u8]) -> Result<(), String> {
-        let message = self.books.find(&header.key());
+        let key = header.key();
+        let own = self.own.lock().unwrap_or_else(PoisonError::into_inner).contains(&key);
+        let message = self.books.find(&key).filter(|_| !own);
         let refused = message.is_some_and(|message| refuses(&self.scenario, self.share, self.node, message));
         if refused { Err("refused by the scenario".to_owned()) } else { Ok(()) }
     }
@@ -63,27 +69,50 @@ pub(super) struct Watched {
     inner: Memory,
     books: Arc<Books>,
     node: NodeId,
+    /// What it held from the beginning, and what it has published.
+    own: Arc<Mutex<HashSet<Key>>>,
     /// Nothing can be stored.
     pub(super) full: AtomicBool,
 }
 
 impl Watched {
     pub(super) fn new(books: Arc<Books>, node: NodeId, share: f64, scenario: &Scenario) -> Watched {
+        let own = Arc::<Mutex<HashSet<Key>>>::default();
         let mut options = ArchiveOptions::new(vec![filter()], Arc::new(Keyed));
         // Clocks may be wrong here by as much as the scenario says.
         let max_future = std::time::Duration::from_secs(3_600);
         options.limits = Limits { max_size: 1 << 20, max_future, max_age: None };
         if share > 0.0 {
-            let picky = Picky { books: books.clone(), node, share, scenario: scenario.clone() };
-            options.validator = Some(Arc::new(picky));
+            let (books, own) = (books.clone(), own.clone());
+            options.validator = Some(Arc::new(Picky { books, own, node, share, scenario: scenario.clone() }));
         }
-        Watched { inner: Memory::new(options), books, node, full: AtomicBool::new(false) }
+        Watched { inner: Memory::new(options), books, node, own, full: AtomicBool::new(false) }
+    }
+
+    /// Takes what another archive of the node held, without what was lost.
+    pub(super) fn take_over(&self, other: &Watched, lost: &[Key], now: u64) {
+        *self.lock_own() = other.lock_own().clone();
+        let all = PageLimit { messages: usize::MAX, bytes: usize::MAX };
+        let held = other.inner.scan(&filter().group(), &KeyRange::ALL, all).unwrap_or_default();
+        let left = held.into_iter().filter(|message| !lost.contains(&message.key));
+        let origin = || Origin::Topic(TOPIC.to_owned());
+        let left: Vec<_> = left.map(|message| Candidate { body: message.body, origin: origin() }).collect();
+        // An archive in memory takes what one with the same limits held.
+        let _ = self.inner.admit(&left, now);
+    }
+
+    fn lock_own(&self) -> MutexGuard<'_, HashSet<Key>> {
+        self.own.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Stores what a node holds from the beginning, or has published itself.
-    pub(super) fn own(&self, body: Vec<u8>, now: u64) {
+    pub(super) fn own(&self, key: Key, size: u32, now: u64) {
+        if self.full.load(Ordering::Relaxed) {
+            return;
+        }
+        self.lock_own().insert(key);
         let origin = Origin::Topic(TOPIC.to_owned());
-        let stored = self.inner.admit(&[Candidate { body: body.into(), origin }], now);
+        let stored = self.inner.admit(&[Candidate { body: body(&key, size).into(), origin }], now);
         for admission in stored.into_iter().flatten() {
             if let Admission::Stored(key) = admission {
                 self.books.came(self.node, &key, Came::Own);

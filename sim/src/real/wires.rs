@@ -3,7 +3,7 @@
 use std::{
     pin::Pin,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll},
@@ -22,18 +22,24 @@ use libp2p::{
     multiaddr::Protocol,
 };
 
-use super::late::Late;
-use crate::net::{NodeId, node_id};
+use super::{
+    late::Late,
+    path::{Path, Weather},
+};
+use crate::net::{Nanos, NodeId, dice::Dice, node_id, port::Port};
 
 /// All runs of a process share the ports of its memory.
 static NEXT_PORT: AtomicU64 = AtomicU64::new(1);
 
-/// Where nodes listen, and how far they are from one another.
+/// Where nodes listen, and what lies between them.
 pub(super) struct Map {
     /// Where each node listens now. A port is never used twice: the transport in memory does not give it back.
     pub(super) ports: Vec<AtomicU64>,
-    /// By node: whom it dials, and how long that takes one way, in nanoseconds.
-    pub(super) latencies: Vec<Vec<(NodeId, Arc<AtomicU64>)>>,
+    /// By node: whom it dials, and how long that takes one way.
+    pub(super) latencies: Vec<Vec<(NodeId, Nanos)>>,
+    /// How fast each node sends and receives.
+    pub(super) access: Vec<Arc<Mutex<Port>>>,
+    pub(super) weather: Arc<Weather>,
 }
 
 impl Map {
@@ -51,12 +57,13 @@ impl Map {
         self.address(node)
     }
 
-    fn latency(&self, from: NodeId, address: &Multiaddr) -> Arc<AtomicU64> {
-        let port = address.iter().find_map(|part| if let Protocol::Memory(port) = part { Some(port) } else { None });
-        let to = port.and_then(|port| self.ports.iter().position(|other| other.load(Ordering::Relaxed) == port));
-        let links = self.latencies.get(from as usize).into_iter().flatten();
-        let found = to.map(node_id).and_then(|to| links.into_iter().find(|(peer, _)| *peer == to));
-        found.map(|(_, latency)| latency.clone()).unwrap_or_default()
+    fn path(&self, from: NodeId, address: &Multiaddr) -> Option<Path> {
+        let port = address.iter().find_map(|part| if let Protocol::Memory(port) = part { Some(port) } else { None })?;
+        let to = node_id(self.ports.iter().position(|other| other.load(Ordering::Relaxed) == port)?);
+        let (_, latency) = *self.latencies.get(from as usize)?.iter().find(|(peer, _)| *peer == to)?;
+        let access = |node: NodeId| self.access.get(node as usize).cloned();
+        let (here, there) = (access(from)?, access(to)?);
+        Some(Path { latency, here, there, weather: self.weather.clone(), dice: Dice::new(port) })
     }
 }
 
@@ -85,9 +92,9 @@ impl Transport for Wires {
     }
 
     fn dial(&mut self, address: Multiaddr, opts: DialOpts) -> Result<Self::Dial, TransportError<Self::Error>> {
-        let latency = self.map.latency(self.node, &address);
+        let path = self.map.path(self.node, &address);
         let dialed = self.inner.dial(address, opts)?;
-        Ok(dialed.map_ok(|channel| Late::new(channel, latency)).boxed())
+        Ok(dialed.map_ok(|channel| Late::new(channel, path)).boxed())
     }
 
     fn poll(
@@ -95,7 +102,7 @@ impl Transport for Wires {
         cx: &mut Context<'_>,
     ) -> Poll<TransportEvent<Self::ListenerUpgrade, Self::Error>> {
         let event = Pin::new(&mut self.inner).poll(cx);
-        let late = |channel| Late::new(channel, Arc::default());
+        let late = |channel| Late::new(channel, None);
         event.map(|event| event.map_upgrade(|upgrade| upgrade.map_ok(late).boxed()))
     }
 }

@@ -1,9 +1,11 @@
-//! `hearken-sim reconcile`: two engines back to back, and the `negentropy` crate on the same sets.
+//! `hearken-sim reconcile`: two engines back to back, and others' crates on the same sets.
 
 pub mod disk;
 pub mod hearken;
+pub mod merkle_search_tree;
 pub mod negentropy;
 pub mod outcome;
+pub mod riblt;
 mod runs;
 mod table;
 pub mod trace;
@@ -12,8 +14,9 @@ pub mod workload;
 use std::{error::Error, path::PathBuf, process::ExitCode};
 
 use clap::{Args as ClapArgs, ValueEnum};
+use outcome::Outcome;
 use runs::Runs;
-use workload::Shape;
+use workload::{Shape, Workload};
 
 /// The options of `hearken-sim reconcile`.
 #[derive(ClapArgs)]
@@ -37,7 +40,7 @@ pub struct Args {
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     seeds: u64,
     /// Further systems to measure on the same sets
-    #[arg(long, value_enum)]
+    #[arg(long, value_enum, value_delimiter = ',')]
     against: Vec<Against>,
     /// Keep the trees on disk, as nodes do, with a bounded cache
     #[arg(long)]
@@ -54,6 +57,29 @@ pub struct Args {
 enum Against {
     /// Range-based set reconciliation with modular sums, version 1 of the protocol
     Negentropy,
+    /// Merkle search trees: all page ranges, then the keys of those that differ
+    MerkleSearchTree,
+    /// Rateless invertible Bloom lookup tables: coded symbols until they are enough
+    Riblt,
+}
+
+impl Against {
+    fn name(self) -> &'static str {
+        match self {
+            Against::Negentropy => "negentropy",
+            Against::MerkleSearchTree => "merkle-search-tree",
+            Against::Riblt => "riblt",
+        }
+    }
+
+    /// What it costs; `None` where it cannot be measured.
+    fn run(self, work: &Workload) -> Result<Option<Outcome>, Box<dyn Error>> {
+        match self {
+            Against::Negentropy => Ok(Some(negentropy::run(work)?)),
+            Against::MerkleSearchTree => merkle_search_tree::run(work).map(Some),
+            Against::Riblt => Ok(riblt::run(work)),
+        }
+    }
 }
 
 /// Runs the command; the exit code is 0 only if every system found exactly the missing messages.
@@ -90,7 +116,7 @@ fn whole_table(args: &Args, runs: &Runs) -> Result<bool, Box<dyn Error>> {
         if args.json {
             println!("{}", serde_json::to_string(&row.medians())?);
         } else {
-            print!("{}", table::line(&row));
+            print!("{}", table::line(runs, &row));
         }
         rows.push(row);
     }

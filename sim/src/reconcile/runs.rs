@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::{
     Against, Args,
     disk::Disk,
-    hearken, negentropy,
+    hearken,
     outcome::Outcome,
     trace,
     workload::{self, Shape, Workload},
@@ -21,11 +21,11 @@ pub(super) struct Runs {
     keys: Option<Vec<Key>>,
     seed: u64,
     pub(super) seeds: u64,
-    pub(super) against: bool,
+    pub(super) against: Vec<Against>,
     disk: Option<Disk>,
 }
 
-/// One kind of difference: for each system, one outcome for each seed.
+/// One kind of difference: for each system, one outcome for each seed, or none where it cannot be measured.
 pub(super) struct Row {
     items: usize,
     pub(super) missing: usize,
@@ -71,7 +71,7 @@ impl Runs {
             keys,
             seed: args.seed,
             seeds: args.seeds,
-            against: args.against.contains(&Against::Negentropy),
+            against: args.against.clone(),
             disk: args.on_disk.then(Disk::new).transpose()?,
         })
     }
@@ -81,16 +81,18 @@ impl Runs {
     }
 
     pub(super) fn row(&self, missing: usize, shape: Shape) -> Result<Row, Box<dyn Error>> {
-        let mut systems = vec![Vec::new(); 1 + usize::from(self.against)];
+        let mut systems = vec![Vec::new(); 1 + self.against.len()];
         let mut lacking = missing;
         for seed in self.seed..self.seed.saturating_add(self.seeds) {
             let keys = self.keys.clone().unwrap_or_else(|| workload::made_up(self.items, seed));
             let work = Workload::new(keys, missing, shape, seed);
             lacking = work.missing.len();
-            for (at, outcomes) in systems.iter_mut().enumerate() {
-                let run =
-                    if at == 0 { hearken::run(&work, seed, self.disk.as_ref())? } else { negentropy::run(&work)? };
-                outcomes.push(run);
+            let mut systems = systems.iter_mut();
+            for ours in systems.by_ref().take(1) {
+                ours.push(hearken::run(&work, seed, self.disk.as_ref())?);
+            }
+            for (theirs, against) in systems.zip(&self.against) {
+                theirs.extend(against.run(&work)?);
             }
         }
         // Of a two-way difference the requester lacks a half; it is called by the whole, as on the command line.

@@ -45,41 +45,54 @@ pub(super) fn render(report: &Report) -> String {
     text
 }
 
-/// Columns of the whole table: what is missing; each system's bytes, round trips and CPU time.
-const WIDTHS: [usize; 9] = [20, 11, 11, 10, 6, 8, 11, 6, 8];
-/// Those of Hearken only.
-const OWN: usize = 6;
+/// Columns of the whole table: what is missing; Hearken's bytes, round trips and CPU time.
+const OWN: [(&str, usize); 6] =
+    [("missing", 20), ("hearken B", 11), ("of it IWANT", 11), ("+32 B ids", 10), ("trips", 6), ("CPU ms", 8)];
+/// Another system's after its bytes, whose column is as wide as its name.
+const OTHERS: [(&str, usize); 2] = [("trips", 6), ("CPU ms", 8)];
+const OTHERS_BYTES: usize = 11;
 
 /// What the whole table begins with.
 pub(super) fn head(runs: &Runs) -> String {
-    let heads =
-        ["missing", "hearken B", "of it IWANT", "+32 B ids", "trips", "CPU ms", "negentropy", "trips", "CPU ms"];
-    let columns = if runs.against { WIDTHS.len() } else { OWN };
+    let others = runs.against.iter().flat_map(|other| {
+        let name = other.name();
+        [(name, name.len().max(OTHERS_BYTES))].into_iter().chain(OTHERS)
+    });
+    let (heads, widths): (Vec<String>, Vec<usize>) =
+        OWN.into_iter().chain(others).map(|(head, width)| (head.to_owned(), width)).unzip();
     format!(
         "{} messages, medians of {} seed{}; round trips as median/most where these differ\n\n{}\n",
         grouped(runs.items() as u64),
         runs.seeds,
         if runs.seeds == 1 { "" } else { "s" },
-        aligned(&heads.map(str::to_owned)[..columns], &WIDTHS)
+        aligned(&heads, &widths)
     )
 }
 
 /// One line of the whole table.
-pub(super) fn line(row: &Row) -> String {
+pub(super) fn line(runs: &Runs, row: &Row) -> String {
     let mut cells = vec![name(row)];
-    for runs in &row.systems {
-        let Some(median) = Outcome::median(runs) else { continue };
+    let mut widths: Vec<usize> = OWN.iter().map(|(_, width)| *width).collect();
+    for (at, outcomes) in row.systems.iter().enumerate() {
+        if let Some(other) = at.checked_sub(1).and_then(|at| runs.against.get(at)) {
+            widths.push(other.name().len().max(OTHERS_BYTES));
+            widths.extend(OTHERS.map(|(_, width)| width));
+        }
+        let Some(median) = Outcome::median(outcomes) else {
+            cells.extend(["-"; 3].map(str::to_owned));
+            continue;
+        };
         cells.push(grouped(median.bytes.total));
-        if cells.len() == 2 {
+        if at == 0 {
             cells.extend([grouped(median.bytes.unicast()), grouped(median.bytes_with_ids())]);
         }
-        let most = runs.iter().map(|run| run.round_trips).max().unwrap_or(0);
+        let most = outcomes.iter().map(|run| run.round_trips).max().unwrap_or(0);
         let trips = median.round_trips;
         cells.push(if most == trips { trips.to_string() } else { format!("{trips}/{most}") });
         cells.push(format!("{:.1}", median.cpu_ms.total()));
     }
     let wrong = if row.exact() { "" } else { "  WRONG" };
-    format!("{}{wrong}\n", aligned(&cells, &WIDTHS))
+    format!("{}{wrong}\n", aligned(&cells, &widths))
 }
 
 fn name(row: &Row) -> String {
@@ -105,6 +118,8 @@ fn aligned(cells: &[String], widths: &[usize]) -> String {
 
 /// Characters for a factor of ten.
 const DECADE: f64 = 7.0;
+/// What the bars of the systems are made of: Hearken's first.
+const BARS: [char; 4] = ['█', '░', '▒', '▓'];
 
 /// Bytes as bars, on a logarithmic scale.
 pub(super) fn plot(rows: &[Row]) -> String {
@@ -113,7 +128,7 @@ pub(super) fn plot(rows: &[Row]) -> String {
         for (at, runs) in row.systems.iter().enumerate() {
             let Some(median) = Outcome::median(runs) else { continue };
             let label = if at == 0 { name(row) } else { String::new() };
-            let bar = bar(median.bytes.total, if at == 0 { '█' } else { '░' });
+            let bar = bar(median.bytes.total, BARS[at % BARS.len()]);
             let _ = writeln!(text, "{label:<20}  {bar} {} {}", median.name, grouped(median.bytes.total));
         }
     }

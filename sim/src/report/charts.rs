@@ -14,6 +14,12 @@ pub(super) const BROAD: (f64, f64) = (920.0, 250.0);
 const KINDS: [(&str, &str); 5] =
     [("ihave", "IHAVE"), ("probe", "probes"), ("request", "requests"), ("answer", "answers"), ("framing", "framing")];
 
+/// A kind of bytes, for people.
+pub(super) fn name_of(kind: &str) -> &str {
+    let others = [("relay", "live messages"), ("relay_control", "gossip about them"), ("repair", "repaired messages")];
+    KINDS.into_iter().chain(others).find(|(key, _)| *key == kind).map_or(kind, |(_, name)| name)
+}
+
 /// All charts.
 pub(super) fn all(body: &mut String, outcome: &Outcome) {
     body.push_str("<div class=\"charts\">");
@@ -134,8 +140,13 @@ fn ihaves(body: &mut String, outcome: &Outcome) {
     let x = Axis::clock(ihaves.interval_s * real(ihaves.counts.len().max(1) as u64), clock);
     let mut chart = Chart::new("IHAVEs per interval", SMALL, x, Axis::up_to("", most, count));
     chart.bars(&ihaves.counts, |at, many| format!("{many} from {}", clock(ihaves.interval_s * real(at as u64))));
-    let caption =
-        format!("<b>IHAVEs</b> published in the whole network, in each interval of {}.", show_time(ihaves.interval_s));
+    let caption = format!(
+        "<b>IHAVEs</b> published in the whole network, in each interval of {}. {} in the whole run; {} were suppressed, for \
+         others had said the same.",
+        show_time(ihaves.interval_s),
+        grouped(ihaves.sent),
+        grouped(ihaves.suppressed)
+    );
     figure(body, "", &chart.draw(""), &caption);
 }
 

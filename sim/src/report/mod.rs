@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 
 use crate::{
     run::{Outcome, Quantiles, grouped, show_bytes, show_time},
-    scenario::{LatencyModel, Protocol, Scenario},
+    scenario::{LatencyModel, Protocol, Scenario, Topology},
 };
 use svg::escape;
 pub(crate) use sweep::page as sweep_page;
@@ -111,13 +111,23 @@ fn figures(body: &mut String, outcome: &Outcome) {
         ("background bytes a node and second", numbers(outcome.background_bytes_per_s)),
         ("round trips of a repair", numbers(outcome.round_trips)),
     ];
-    // Real nodes do not say which request led to which.
-    let rows = &rows[..rows.len() - usize::from(outcome.mode == "real")];
+    // Real nodes do not say which request led to which; where nobody had to become whole, nobody did.
+    let told = |name: &str| match name {
+        "round trips of a repair" => outcome.mode != "real",
+        "node whole again after" => outcome.recovery_s.max > 0.0,
+        _ => true,
+    };
+    let rows = rows.into_iter().filter(|(name, _)| told(name));
     body.push_str(
         "<h2>Figures</h2><div class=\"scroll\"><table><tr><th></th><th>p50</th><th>p99</th><th>max</th></tr>",
     );
     for (name, [p50, p99, max]) in rows {
         let _ = write!(body, "<tr><td>{name}</td><td>{p50}</td><td>{p99}</td><td>{max}</td></tr>");
+    }
+    for (kind, sent) in &outcome.bytes_per_node.spread_by_kind {
+        let [p50, p99, max] = [sent.p50, sent.p99, sent.max].map(show_bytes);
+        let kind = charts::name_of(kind);
+        let _ = write!(body, "<tr><td>a node sent: {kind}</td><td>{p50}</td><td>{p99}</td><td>{max}</td></tr>");
     }
     body.push_str("</table></div>");
     let _ = write!(
@@ -136,7 +146,10 @@ fn setting(body: &mut String, scenario: &Scenario, outcome: &Outcome) {
     let (network, sync, gossip) = (&scenario.network, &scenario.sync, &scenario.gossipsub);
     let show = |time| humantime::format_duration(time).to_string();
     let latency = match network.latency_model {
-        LatencyModel::Regions => format!("by region ({}), assumed", scenario.region_names().join(", ")),
+        LatencyModel::Regions => {
+            let source = if network.round_trips_ms.is_empty() { "assumed, not measured" } else { "from the scenario" };
+            format!("by region ({}), {source}", scenario.region_names().join(", "))
+        }
         model => format!("{}, {}", format!("{model:?}").to_lowercase(), show(network.latency)),
     };
     let upload = if network.upload.0 == 0 { "without bound".to_owned() } else { format!("{}/s", network.upload) };
@@ -151,9 +164,13 @@ fn setting(body: &mut String, scenario: &Scenario, outcome: &Outcome) {
         Protocol::Hearken | Protocol::None => outcome.protocol.label().to_owned(),
         protocol => format!("{}, every {}", protocol.label(), show(scenario.polling().interval)),
     };
+    let topology = match network.topology {
+        Topology::Random => format!("{} nodes, random, degree {}", network.nodes, network.degree),
+        topology => format!("{} nodes, {}", network.nodes, format!("{topology:?}").to_lowercase()),
+    };
     let rows = [
         ("stores kept equal by", format!("{kept}, {} nodes", outcome.mode)),
-        ("network", format!("{} nodes, {:?}, degree {}", network.nodes, network.topology, network.degree)),
+        ("network", topology),
         ("latency, one way", latency),
         ("upload of a node", upload),
         (
@@ -166,7 +183,7 @@ fn setting(body: &mut String, scenario: &Scenario, outcome: &Outcome) {
         ("intervals", format!("{} to {}", show(sync.interval_min), show(sync.interval_max))),
         ("settle delay, window", format!("{}, {}", show(sync.settle_delay), show(sync.window))),
         ("redundancy", format!("{} equal, {} of any", sync.redundancy, sync.redundancy_any)),
-        ("virtual time", show(scenario.duration)),
+        (if outcome.mode == "real" { "time" } else { "virtual time" }, show(scenario.duration)),
     ];
     body.push_str("<h2>Network and settings</h2><div class=\"scroll\"><table class=\"text\">");
     for (name, value) in rows {

@@ -176,16 +176,15 @@ impl Chart {
         );
     }
 
-    /// A word beside a point.
-    pub(super) fn word(&mut self, (x, y): (f64, f64), word: &str) {
-        let (at, y) = (self.at_x(x), self.at_y(y));
+    /// A word beside a point, above it or below.
+    pub(super) fn word(&mut self, (x, y): (f64, f64), word: &str, above: bool) {
+        let (at, y) = (self.at_x(x), self.at_y(y) + if above { -6.0 } else { 15.0 });
         let left = at > self.width - 90.0;
         let (at, anchor) = if left { (at - 9.0, "end") } else { (at + 9.0, "start") };
         let word = escape(word);
         let _ = write!(
             self.body,
-            r#"<text class="tick" x="{at:.1}" y="{:.1}" text-anchor="{anchor}">{word}</text>"#,
-            y - 6.0
+            r#"<text class="tick" x="{at:.1}" y="{y:.1}" text-anchor="{anchor}">{word}</text>"#
         );
     }
 

@@ -86,7 +86,7 @@ fn trade(body: &mut String, sweep: &Sweep) {
                 chart.dot(number, place, &tip, best(sweep, point));
                 // One line is named; those beside it have their points in the same order.
                 if number == 0 || lines.len() <= 2 {
-                    chart.word(place, point.values.first().map_or("", String::as_str));
+                    chart.word(place, point.values.first().map_or("", String::as_str), number == 0);
                 }
             }
         }

@@ -1,7 +1,7 @@
 //! What a real node's driver does for its engine: feeds it, carries out its actions, wakes it.
 
 use bytes::{Bytes, BytesMut};
-use hearken_scheduler::{Action, Admitted, Engine, Event, GossipVerdict, ServeOutcome, Ticket};
+use hearken_scheduler::{Action, Admitted, Engine, Event, GossipVerdict, InvalidChange, Now, ServeOutcome, Ticket};
 use hearken_tree::{Key, KeyRange};
 use hearken_wire::{Frame, Ihave, RequestId, limits::FRAME_MAX};
 
@@ -11,7 +11,7 @@ use super::{
     plan,
     sim::{GROUP, Incident, Sim},
 };
-use crate::net::{Nanos, NodeId, nanos};
+use crate::net::{Nanos, NodeId, nanos, node_id};
 
 /// An engine while it is being worked on.
 pub(crate) type Worked = Box<Engine<NodeId>>;
@@ -19,13 +19,41 @@ pub(crate) type Worked = Box<Engine<NodeId>>;
 impl Sim<'_> {
     /// Something happened to a node's engine.
     pub(crate) fn feed(&mut self, node: NodeId, event: Event<NodeId>) -> Result<(), SimError> {
+        if self.nodes[node as usize].engine.is_none() {
+            return self.feed_baseline(node, &event);
+        }
+        self.with_engine(node, |engine, now| {
+            engine.handle(event, now);
+            Ok(())
+        })
+    }
+
+    /// Does something to a node's engine, if it has one, and carries out what that wants done.
+    pub(crate) fn with_engine(
+        &mut self,
+        node: NodeId,
+        act: impl FnOnce(&mut Engine<NodeId>, Now) -> Result<(), InvalidChange>,
+    ) -> Result<(), SimError> {
         let at = node as usize;
-        let Some(mut engine) = self.nodes[at].engine.take() else { return self.feed_baseline(node, &event) };
-        engine.handle(event, self.nodes[at].clock(self.now));
+        let Some(mut engine) = self.nodes[at].engine.take() else { return Ok(()) };
+        let acted = act(&mut engine, self.nodes[at].clock(self.now));
         let done = self.carry_out(node, &mut engine);
         self.schedule_engine(node, &engine);
         self.nodes[at].engine = Some(engine);
+        acted?;
         done
+    }
+
+    /// Takes from a node's engine what it alone has counted.
+    pub(crate) fn close_engine(&mut self, node: NodeId) {
+        let state = &mut self.nodes[node as usize];
+        let groups = state.engine.iter().flat_map(|engine| engine.group_status());
+        state.counters.suppressed += groups.map(|group| group.suppressed).sum::<u64>();
+    }
+
+    /// The run is over.
+    pub(crate) fn close_engines(&mut self) {
+        (0..self.nodes.len()).for_each(|node| self.close_engine(node_id(node)));
     }
 
     fn carry_out(&mut self, node: NodeId, engine: &mut Worked) -> Result<(), SimError> {

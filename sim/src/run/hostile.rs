@@ -1,23 +1,54 @@
-//! What hostile nodes do: they run the engine, and twist what it wants done.
+//! What hostile nodes do: they run the engine, and twist what it wants done. Real ones do the same (`real::twist`).
 
-use hearken_scheduler::{Action, Event, ServeOutcome};
+use hearken_scheduler::{Action, Config, Event, GroupConfig, ServeOutcome};
 use hearken_wire::{Frame, Ihave, Salt, ShortDigest, ShortFingerprint, Summary, Window};
 
 use super::{
     SimError,
     driver::Worked,
     measure::Kind,
-    sim::{GROUP, Incident, Sim},
+    sim::{Incident, Sim},
 };
 use crate::{
-    net::{Nanos, NodeId, SECOND, nanos},
+    net::{Nanos, NodeId, SECOND, dice::Dice, nanos},
     scenario::Hostile,
 };
 
 /// A forger announces so often: what a whole network of honest nodes does in an interval, each of them does in a minute.
-const FORGES_EVERY: Nanos = 5 * SECOND;
+pub(crate) const FORGES_EVERY: Nanos = 5 * SECOND;
 /// No frame: its length is more than any may have.
-const GARBAGE: [u8; 32] = [0xff; 32];
+pub(crate) const GARBAGE: [u8; 32] = [0xff; 32];
+
+/// What becomes of a frame that a hostile node's engine wants sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Sent,
+    Dropped,
+    /// [`GARBAGE`] goes instead.
+    Spoiled,
+}
+
+impl Hostile {
+    pub(crate) fn fate(self, frame: &Frame) -> Fate {
+        match (self, frame) {
+            (Hostile::Silent, Frame::Answer(_) | Frame::Refusal(_) | Frame::Done { .. }) => Fate::Dropped,
+            (Hostile::Silent | Hostile::Empty | Hostile::Garbage, Frame::Messages { .. }) => Fate::Dropped,
+            (Hostile::Garbage, Frame::Answer(_)) => Fate::Spoiled,
+            _ => Fate::Sent,
+        }
+    }
+}
+
+/// An IHAVE for a set that nobody holds, of a node that lives at `unix`: of more messages than the `known` that there are.
+pub(crate) fn forged(group: &GroupConfig, config: &Config, unix: u64, known: u64, dice: &mut Dice) -> Ihave {
+    let grid = nanos(config.horizon_grid);
+    let to = unix.saturating_sub(nanos(config.settle_delay));
+    let to = to - to % grid;
+    let window = Window { from: to.saturating_sub(nanos(group.window)), to };
+    let digest = ShortDigest(dice.next().to_be_bytes());
+    let root = ShortFingerprint { digest, count: known + 1 + dice.below(1_000) };
+    Ihave { group: group.id, window, salt: Salt(dice.next()), root, summary: Summary::default() }
+}
 
 impl Sim<'_> {
     /// What is left of an action to be done as it was meant.
@@ -29,14 +60,14 @@ impl Sim<'_> {
     ) -> Result<Option<Action<NodeId>>, SimError> {
         let Some(hostile) = self.nodes[node as usize].hostile else { return Ok(Some(action)) };
         match (hostile, action) {
-            (
-                Hostile::Silent,
-                Action::Send { frame: Frame::Answer(_) | Frame::Refusal(_) | Frame::Done { .. }, .. },
-            ) => Ok(None),
-            (Hostile::Garbage, Action::Send { to, frame: Frame::Answer(_) }) => {
-                self.put_foreign(node, to, Kind::Answer, GARBAGE.to_vec());
-                Ok(None)
-            }
+            (_, Action::Send { to, frame }) => match hostile.fate(&frame) {
+                Fate::Sent => Ok(Some(Action::Send { to, frame })),
+                Fate::Dropped => Ok(None),
+                Fate::Spoiled => {
+                    self.put_foreign(node, to, Kind::Answer, GARBAGE.to_vec());
+                    Ok(None)
+                }
+            },
             (Hostile::Silent | Hostile::Empty | Hostile::Garbage, Action::Serve { to, request, .. }) => {
                 if hostile == Hostile::Empty {
                     self.send(node, to, &Frame::Done { request }, engine)?;
@@ -72,16 +103,8 @@ impl Sim<'_> {
         if !state.up {
             return Ok(());
         }
-        let to = state.unix(self.now).saturating_sub(nanos(state.config.settle_delay));
-        let grid = nanos(state.config.horizon_grid);
-        let to = to - to % grid;
-        let window = Window { from: to.saturating_sub(nanos(state.group.window)), to };
-        let root = ShortFingerprint {
-            digest: ShortDigest(self.other_dice.next().to_be_bytes()),
-            count: self.ledger.len() as u64 + 1 + self.other_dice.below(1_000),
-        };
-        let salt = Salt(self.other_dice.next());
-        let ihave = Ihave { group: GROUP, window, salt, root, summary: Summary::default() };
+        let (unix, known) = (state.unix(self.now), self.ledger.len() as u64);
+        let ihave = forged(&state.group, &state.config, unix, known, &mut self.other_dice);
         let bytes = ihave.encode()?.len() as u64;
         self.gossip_announcement(node, ihave, bytes);
         self.queue.push(self.now + FORGES_EVERY, (node, Incident::Forge));

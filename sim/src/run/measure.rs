@@ -40,8 +40,9 @@ pub(crate) const BACKGROUND: [Kind; 5] = [Kind::Ihave, Kind::Probe, Kind::Reques
 pub(crate) struct Counters {
     /// Bytes sent, by kind.
     pub(crate) sent: [u64; KINDS],
-    /// IHAVEs of its own.
+    /// IHAVEs of its own, and those that it left out because others had said the same.
     pub(crate) announced: u64,
+    pub(crate) suppressed: u64,
     /// Messages sent to others that asked.
     pub(crate) served: u64,
     /// Messages that synchronisation brought.

@@ -53,6 +53,7 @@ use std::{
 use clap::Args as ClapArgs;
 
 pub(crate) use facts::{Facts, NodeFacts};
+pub(crate) use hostile::{FORGES_EVERY, Fate, GARBAGE, forged};
 pub(crate) use ledger::{EPOCH, Ledger, MessageId};
 pub use measure::Quantiles;
 pub(crate) use measure::{Counters, KINDS, Kind, Measure, Sample};
@@ -62,7 +63,7 @@ pub(crate) use plan::{Next, Plan, late, left_over, refuses};
 pub(crate) use recovery::Recovery;
 pub(crate) use store::Bits;
 pub(crate) use summary::SIDE_BY_SIDE;
-pub(crate) use transfer::kind as frame_kind;
+pub(crate) use transfer::{RETRANSMIT, kind as frame_kind};
 pub use verdict::Check;
 
 use crate::{
@@ -110,6 +111,9 @@ pub enum SimError {
     /// The engine refuses the settings.
     #[error("[sync]: {0}")]
     Config(#[from] hearken_scheduler::InvalidConfig),
+    /// The engine does not take other settings.
+    #[error("an event of kind `settings`: {0}")]
+    Change(#[from] hearken_scheduler::InvalidChange),
     /// The engine sent what cannot be encoded: a bug in it.
     #[error("a node sent a frame that cannot be encoded: {0}")]
     Encode(#[from] hearken_wire::EncodeError),
@@ -144,6 +148,7 @@ pub fn simulate(scenario: &Scenario, trace: Option<Box<dyn Write>>, show: bool) 
         progress.show(&sim);
     }
     drop(progress);
+    sim.close_engines();
     let hash = std::mem::take(&mut sim.trace).finish()?;
     Ok(Outcome::of(&Facts::of(&sim), began.elapsed().as_secs_f64(), hash).check(&scenario.expect))
 }

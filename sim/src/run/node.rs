@@ -61,19 +61,6 @@ pub(crate) struct Node {
     pub(crate) counters: Counters,
 }
 
-/// A node's access to the network.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Port {
-    /// Bytes a second; 0 is without bound.
-    pub(crate) upload: u64,
-    pub(crate) download: u64,
-    /// Everything takes so much longer.
-    pub(crate) lag: Nanos,
-    /// Sending, and receiving, is busy until then.
-    pub(crate) sending: Nanos,
-    pub(crate) receiving: Nanos,
-}
-
 /// Messages on their way to a peer that asked.
 pub(crate) struct Stream {
     pub(crate) messages: Vec<MessageId>,

@@ -147,6 +147,8 @@ pub struct BytesPerNode {
     pub max: f64,
     /// Average of all nodes.
     pub by_kind: BTreeMap<&'static str, f64>,
+    /// Of honest nodes.
+    pub spread_by_kind: BTreeMap<&'static str, Quantiles>,
 }
 
 /// Something counted by interval.
@@ -162,6 +164,10 @@ pub struct PerInterval {
     pub max: u64,
     /// Every interval that was over.
     pub counts: Vec<u64>,
+    /// In the whole run.
+    pub sent: u64,
+    /// Left out in the whole run, because others had said the same, or enough.
+    pub suppressed: u64,
 }
 
 /// Who served.
@@ -232,6 +238,9 @@ impl Outcome {
         let background = || honest().map(|node| real(node.counters.background()));
         let bytes = Quantiles::of(background());
         let by_kind = (0..KINDS).map(|kind| (KIND_NAMES[kind], real(facts.measure.sent[kind]) / count));
+        let spread = |kind: usize| Quantiles::of(honest().map(|node| real(node.counters.sent[kind])));
+        let spread_by_kind = (0..KINDS).map(|kind| (KIND_NAMES[kind], spread(kind))).collect();
+        let by_kind = by_kind.collect();
         let sum = |get: fn(&NodeFacts<'_>) -> u64| facts.nodes.iter().map(get).sum::<u64>();
         let (repaired, duplicates) = (facts.measure.repaired, sum(|node| node.counters.duplicates));
         let identification = facts.measure.sent[Kind::Request as usize] + facts.measure.sent[Kind::Answer as usize];
@@ -260,7 +269,7 @@ impl Outcome {
             repair_s: Quantiles::of_times(&facts.measure.repair),
             recovery_s: Quantiles::of(facts.measure.recovery.iter().copied()),
             recovering_at_end: facts.nodes.iter().filter(|node| node.recovering).count() as u64,
-            bytes_per_node: BytesPerNode { p50: bytes.p50, p99: bytes.p99, max: bytes.max, by_kind: by_kind.collect() },
+            bytes_per_node: BytesPerNode { p50: bytes.p50, p99: bytes.p99, max: bytes.max, by_kind, spread_by_kind },
             background_bytes_per_s: Quantiles::of(background().map(|bytes| bytes / virtual_s)),
             ihaves_per_interval: per_interval(facts),
             round_trips: Quantiles::of_numbers(&facts.measure.round_trips),
@@ -349,6 +358,8 @@ fn per_interval(facts: &Facts<'_>) -> PerInterval {
         mean: real(sum) / real(later.len().max(1) as u64),
         max: later.iter().max().copied().unwrap_or(0),
         counts,
+        sent: facts.measure.announced.len() as u64,
+        suppressed: facts.nodes.iter().map(|node| node.counters.suppressed).sum(),
     }
 }
 

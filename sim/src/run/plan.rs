@@ -1,19 +1,21 @@
 //! What chance decides before a run begins: who knows whom, whom events befall, what lies in the stores. The same for the same
 //! scenario and seed, whether nodes are virtual or real.
 
+use std::time::Duration;
+
 use hearken_tree::{Id, Key};
 
 use super::ledger::{EPOCH, MessageId};
 use crate::{
-    net::{Nanos, NodeId, SECOND, dice::Dice, links::Links, nanos, real, topology, whole},
-    scenario::{EventKind, NodeSettings, Scenario},
+    net::{Nanos, NodeId, SECOND, dice::Dice, links::Links, nanos, port::Port, real, topology, whole},
+    scenario::{EventKind, Hostile, NodeSettings, Scenario},
 };
 
 /// What is decided before a run begins.
 pub(crate) struct Plan<'a> {
     pub(crate) links: Links,
-    /// What the `[[node]]` tables say of each node; later ones count more.
-    pub(crate) settings: Vec<Vec<&'a NodeSettings>>,
+    /// What sets each node apart.
+    pub(crate) traits: Vec<Traits<'a>>,
     /// Who each event befalls.
     pub(crate) befalls: Vec<Vec<NodeId>>,
     pub(crate) traffic: Traffic<'a>,
@@ -34,12 +36,49 @@ impl<'a> Plan<'a> {
         let befalls = scenario
             .events
             .iter()
-            .map(|event| event.nodes.as_ref().map_or(Vec::new(), |nodes| nodes.pick(network.nodes, &mut other)));
+            .map(|event| event.whom().map_or(Vec::new(), |nodes| nodes.pick(network.nodes, &mut other)));
         let befalls = befalls.collect();
         let publishers = scenario.traffic.publishers.pick(network.nodes, &mut other);
         let traffic = Traffic { scenario, publishers, dice: dice.fork() };
-        Plan { links, settings, befalls, traffic, dice: dice.fork(), other }
+        Plan { links, traits: traits(scenario, &settings), befalls, traffic, dice: dice.fork(), other }
     }
+}
+
+/// What sets a node apart, put together from all the `[[node]]` tables that name it.
+pub(crate) struct Traits<'a> {
+    pub(crate) window: Duration,
+    /// Its clock is ahead by so much, in nanoseconds.
+    pub(crate) skew: i64,
+    /// Share of messages that it refuses.
+    pub(crate) refuses: f64,
+    /// What it does to harm others.
+    pub(crate) hostile: Option<Hostile>,
+    pub(crate) port: Port,
+    /// Says what it lacks of what is stored.
+    pub(crate) lacks: Option<&'a NodeSettings>,
+}
+
+/// Later tables count more. The kinds of hostile nodes are dealt out in turn.
+fn traits<'a>(scenario: &'a Scenario, settings: &[Vec<&'a NodeSettings>]) -> Vec<Traits<'a>> {
+    let (network, mut dealt) = (&scenario.network, 0);
+    let traits = settings.iter().map(|tables| {
+        let tables = || tables.iter().rev();
+        let hostile = tables().find(|table| !table.hostile.is_empty()).map(|table| {
+            dealt += 1;
+            table.hostile[(dealt - 1) % table.hostile.len()]
+        });
+        let upload = tables().find_map(|table| table.upload).unwrap_or(network.upload);
+        let download = tables().find_map(|table| table.download).unwrap_or(network.download);
+        Traits {
+            window: tables().find_map(|table| table.window).unwrap_or(scenario.sync.window),
+            skew: tables().find_map(|table| table.skew).map_or(0, |skew| skew.0),
+            refuses: tables().find_map(|table| table.refuses).unwrap_or(0.0),
+            hostile,
+            port: Port::new(upload.0, download.0),
+            lacks: tables().find(|table| table.missing.is_some() || table.gap.is_some()).copied(),
+        }
+    });
+    traits.collect()
 }
 
 /// Which of the stored messages a node holds that lacks some.

@@ -11,15 +11,15 @@ use super::{
     SimError,
     ledger::{Ledger, MessageId},
     measure::{Kind, Measure, Sample},
-    node::{Node, Port},
-    plan::{Next, Plan, Traffic, late, left_over},
+    node::Node,
+    plan::{Next, Plan, Traffic, Traits, late, left_over},
     relay::Relay,
     store::{Set, Sets, Store},
     trace::Trace,
 };
 use crate::{
     net::{Nanos, NodeId, dice::Dice, links::Links, nanos, node_id, queue::Queue},
-    scenario::{NodeSettings, Scenario},
+    scenario::Scenario,
 };
 
 /// The one group that all nodes have joined.
@@ -121,7 +121,7 @@ const SAMPLES: u64 = 240;
 impl<'a> Sim<'a> {
     /// Everything as it is at the beginning.
     pub(crate) fn new(scenario: &'a Scenario, trace: Trace) -> Result<Sim<'a>, SimError> {
-        let Plan { links, settings, befalls, traffic, dice, mut other } = Plan::new(scenario);
+        let Plan { links, traits, befalls, traffic, dice, mut other } = Plan::new(scenario);
         let network = &scenario.network;
         let relay = Relay::new(network.nodes, nanos(scenario.gossipsub.heartbeat_interval), &mut other);
         let end = nanos(scenario.duration);
@@ -149,30 +149,18 @@ impl<'a> Sim<'a> {
             deliveries: 0,
             undurable: scenario.events.iter().filter_map(|event| event.undurable).map(nanos).max().unwrap_or(0),
         };
-        sim.make_nodes(&settings);
-        sim.fill_stores(&settings)?;
+        sim.make_nodes(&traits);
+        sim.fill_stores(&traits)?;
         sim.start()?;
         Ok(sim)
     }
 
-    fn make_nodes(&mut self, settings: &[Vec<&NodeSettings>]) {
-        let (scenario, network) = (self.scenario, &self.scenario.network);
-        let mut dealt = 0;
-        for settings in settings {
-            let hostile = settings.iter().rev().find(|some| !some.hostile.is_empty()).map(|some| {
-                dealt += 1;
-                some.hostile[(dealt - 1) % some.hostile.len()]
-            });
-            let last = |get: fn(&NodeSettings) -> Option<u64>| settings.iter().rev().find_map(|some| get(some));
-            let window = settings.iter().rev().find_map(|some| some.window).unwrap_or(scenario.sync.window);
-            let config = Config { window, ..scenario.sync.clone() };
-            let group = GroupConfig { id: GROUP, window, retention: scenario.retention(window), kept_from: 0 };
-            let port = Port {
-                upload: last(|some| some.upload.map(|size| size.0)).unwrap_or(network.upload.0),
-                download: last(|some| some.download.map(|size| size.0)).unwrap_or(network.download.0),
-                ..Port::default()
-            };
-            let class = self.ledger.class(window);
+    fn make_nodes(&mut self, traits: &[Traits<'_>]) {
+        for one in traits {
+            let config = Config { window: one.window, ..self.scenario.sync.clone() };
+            let retention = self.scenario.retention(one.window);
+            let group = GroupConfig { id: GROUP, window: one.window, retention, kept_from: 0 };
+            let class = self.ledger.class(one.window);
             self.nodes.push(Node {
                 engine: None,
                 baseline: None,
@@ -182,17 +170,17 @@ impl<'a> Sim<'a> {
                 class,
                 store: Store::default(),
                 wake: None,
-                skew: settings.iter().rev().find_map(|some| some.skew).map_or(0, |skew| skew.0),
+                skew: one.skew,
                 part: 0,
-                port,
+                port: one.port,
                 streams: BTreeMap::new(),
                 trips: BTreeMap::new(),
                 trip: 0,
                 follows: false,
                 judging: Vec::new(),
                 recovery: None,
-                refuses: settings.iter().rev().find_map(|some| some.refuses).unwrap_or(0.0),
-                hostile,
+                refuses: one.refuses,
+                hostile: one.hostile,
                 disk_full: false,
                 recent: Default::default(),
                 counters: Default::default(),
@@ -200,15 +188,14 @@ impl<'a> Sim<'a> {
         }
     }
 
-    fn fill_stores(&mut self, settings: &[Vec<&NodeSettings>]) -> Result<(), SimError> {
+    fn fill_stores(&mut self, traits: &[Traits<'_>]) -> Result<(), SimError> {
         for (key, size) in self.traffic.stored() {
             self.ledger.publish(key, size, 0);
         }
         let everything: Vec<MessageId> = self.ledger.messages().collect();
         let whole_store = self.store_with(&everything);
-        for (node, settings) in settings.iter().enumerate() {
-            let lacks = |some: &&NodeSettings| some.missing.is_some() || some.gap.is_some();
-            self.nodes[node].store = match settings.iter().rev().find(|some| lacks(some)) {
+        for (node, one) in traits.iter().enumerate() {
+            self.nodes[node].store = match one.lacks {
                 Some(some) => {
                     let left = left_over(&everything, some, &mut self.other_dice);
                     self.store_with(&left)
@@ -333,24 +320,8 @@ impl<'a> Sim<'a> {
         let jitter = nanos(self.scenario.network.jitter);
         let jitter = if jitter > 0 { self.dice.below(jitter) } else { 0 };
         let sender = &mut self.nodes[from as usize].port;
-        let left = if sender.upload == 0 {
-            self.now
-        } else {
-            sender.sending = sender.sending.max(self.now) + wire_time(bytes, sender.upload);
-            sender.sending
-        };
-        let lag = sender.lag;
+        let (left, lag) = (sender.send(self.now, bytes), sender.lag());
         let receiver = &mut self.nodes[to as usize].port;
-        let mut arrived = left + latency + jitter + lag + receiver.lag;
-        if receiver.download > 0 {
-            receiver.receiving = receiver.receiving.max(arrived) + wire_time(bytes, receiver.download);
-            arrived = receiver.receiving;
-        }
-        (left, arrived)
+        (left, receiver.receive(left, latency + jitter, lag, bytes))
     }
-}
-
-fn wire_time(bytes: u64, per_second: u64) -> Nanos {
-    let nanos = u128::from(bytes) * 1_000_000_000 / u128::from(per_second);
-    u64::try_from(nanos).unwrap_or(u64::MAX)
 }

@@ -107,41 +107,22 @@ impl Sim<'_> {
         Ok(state.store.lose(&lost, &self.ledger, &mut self.sets)?)
     }
 
-    /// The engine starts anew with other settings, or with the old ones; connections stay.
+    /// The operator changes settings, or takes that back. What is under way goes on.
     fn settings(&mut self, index: usize, nodes: &[NodeId], begins: bool) -> Result<(), SimError> {
-        let changes = self.scenario.events[index].sync.clone().unwrap_or_default();
-        let all: Vec<NodeId> = (0..self.nodes.len()).map(node_id).collect();
-        // All of them, unless some are named. The scenario was checked: the settings are sound.
-        let nodes = if self.scenario.events[index].nodes.is_some() { nodes } else { &all };
-        let changed = if begins { self.scenario.changed(&changes).ok() } else { None };
+        let settings = self.scenario.settings_from(&self.scenario.events[index], begins);
         for node in nodes {
             let state = &mut self.nodes[*node as usize];
-            let usual = Config { window: state.config.window, ..self.scenario.sync.clone() };
-            let window = state.config.window;
-            state.config = changed.clone().map_or(usual, |config| Config { window, ..config });
-            if state.engine.is_none() {
-                continue;
+            state.config = Config { window: state.config.window, ..settings.clone() };
+            let config = state.config.clone();
+            if state.engine.is_some() {
+                self.with_engine(*node, |engine, now| engine.reconfigure(config, now))?;
             }
-            let (seed, clock) = (self.other_dice.next(), state.clock(self.now));
-            let engine = Engine::new(state.config.clone(), [state.group.clone()], seed, clock)?;
-            (state.engine, state.wake) = (Some(Box::new(engine)), None);
-            state.streams.clear();
-            state.trips.clear();
-            state.judging.clear();
-            let there: Vec<NodeId> = self.links.of(*node).iter().filter(|l| l.attached).map(|l| l.peer).collect();
-            for peer in there {
-                // Streams break with what is on its way on them, and the other end sees that.
-                self.links.both(*node, peer, |link| (link.epoch, link.last) = (link.epoch + 1, 0));
-                self.feed(peer, Event::Disconnected(*node))?;
-                self.feed(peer, Event::Connected(*node))?;
-                self.feed(*node, Event::Connected(peer))?;
-            }
-            self.feed(*node, Event::Wake)?;
         }
         Ok(())
     }
 
     fn go_down(&mut self, node: NodeId) {
+        self.close_engine(node);
         let state = &mut self.nodes[node as usize];
         (state.up, state.engine, state.wake, state.recovery) = (false, None, None, None);
         state.baseline = None;
@@ -203,9 +184,11 @@ impl Sim<'_> {
             EventKind::Slow => {
                 for node in nodes {
                     let port = &mut self.nodes[*node as usize].port;
-                    let upload = event.upload.unwrap_or(network.upload);
-                    port.upload = if begins { upload.0 } else { network.upload.0 };
-                    port.lag = if begins { event.latency.map_or(0, nanos) } else { 0 };
+                    if begins {
+                        port.slow_down(event.upload.map(|upload| upload.0), event.latency.map_or(0, nanos));
+                    } else {
+                        port.recover();
+                    }
                 }
             }
             EventKind::DiskFull => {

@@ -18,7 +18,7 @@ use crate::net::{Nanos, NodeId, SECOND};
 /// Messages go in frames of about so many bytes, as a real node sends them.
 const FRAME_TARGET: u64 = 64 << 10;
 /// Beside a round trip, what a lost packet delays a stream by: about a retransmission timeout of TCP.
-const RETRANSMIT: Nanos = SECOND / 5;
+pub(crate) const RETRANSMIT: Nanos = SECOND / 5;
 /// Requests remembered for counting round trips.
 const TRIPS: usize = 4_096;
 

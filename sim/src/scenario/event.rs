@@ -68,7 +68,7 @@ pub enum EventKind {
     Partition,
     /// All parts are one again.
     Heal,
-    /// Gossip is lost.
+    /// Transmissions, or live deliveries, are lost.
     Loss,
     /// Clocks are wrong from now on.
     Skew,
@@ -78,7 +78,7 @@ pub enum EventKind {
     Burst,
     /// Nothing more can be stored.
     DiskFull,
-    /// The operator changes settings: the engine starts anew with them, connections stay.
+    /// The operator changes settings of nodes that run; with `for`, they are taken back after that.
     Settings,
 }
 
@@ -147,6 +147,11 @@ impl TimedEvent {
             ("sync", self.sync.is_some()),
         ];
         keys.into_iter().filter(|(_, given)| *given).map(|(key, _)| key).collect()
+    }
+
+    /// Whom it befalls; settings that name nobody are everybody's.
+    pub(crate) fn whom(&self) -> Option<&Nodes> {
+        self.nodes.as_ref().or((self.kind == EventKind::Settings).then_some(&Nodes::All))
     }
 
     /// For people.

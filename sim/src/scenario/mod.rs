@@ -229,8 +229,13 @@ impl Scenario {
     /// # Errors
     /// What is wrong with it, and where.
     pub fn parse(file: &str, text: &str, settings: &[String]) -> Result<Scenario, ScenarioError> {
-        let failed =
-            |error: toml::de::Error| ScenarioError::Parse { file: file.to_owned(), message: error.to_string() };
+        let failed = |error: toml::de::Error| {
+            // What programs call their numbers is nothing to people.
+            let whole = |text: String, name| text.replace(&format!("expected {name}"), "expected a whole number");
+            let message = ["usize", "u64", "u32"].into_iter().fold(error.to_string(), whole);
+            let message = message.replace("expected f64", "expected a number");
+            ScenarioError::Parse { file: file.to_owned(), message }
+        };
         let mut scenario: Scenario = toml::from_str(text).map_err(failed)?;
         if !settings.is_empty() {
             scenario = overrides::apply(text.parse().map_err(failed)?, settings)?;
@@ -277,7 +282,16 @@ impl Scenario {
         if config.window != self.sync.window {
             return Err("`window` stays what it is: what has to be equal cannot change in a run".to_owned());
         }
+        if config.limits.unadmitted_bytes != self.sync.limits.unadmitted_bytes {
+            return Err("`limits.unadmitted_bytes` cannot change while a node runs".to_owned());
+        }
         Ok(config)
+    }
+
+    /// The settings of the nodes that an event befalls, from when it begins or ends. The scenario was checked: they are sound.
+    pub(crate) fn settings_from(&self, event: &TimedEvent, begins: bool) -> Config {
+        let changes = event.sync.as_ref().filter(|_| begins);
+        changes.and_then(|changes| self.changed(changes).ok()).unwrap_or_else(|| self.sync.clone())
     }
 
     /// How far back archives have to keep messages, whatever settings change to.
