@@ -114,8 +114,8 @@ until = "25s"
 publishers = "4..11"
 
 [[node]]
-nodes = "0..4"
-hostile = ["silent", "empty", "garbage", "forger"]
+nodes = "0..3"
+hostile = ["silent", "empty", "garbage"]
 
 [[node]]
 nodes = 5
@@ -126,6 +126,12 @@ at = "12s"
 kind = "settings"
 nodes = "4..12"
 sync = { interval_max = "3s", redundancy_any = 6 }
+
+[[event]]
+at = "5s"
+kind = "hostile"
+nodes = 3
+hostile = ["forger"]
 
 [[event]]
 at = "13s"
@@ -193,10 +199,7 @@ fn real_nodes_live_through_everything() {
 
 #[test]
 fn what_real_nodes_cannot_do_is_refused() {
-    for (setting, key) in [
-        ("network.nodes=100", "network.nodes"),
-        ("protocol=nwaku", "protocol"),
-    ] {
+    for (setting, key) in [("network.nodes=100", "network.nodes"), ("protocol=nwaku", "protocol")] {
         let scenario = Scenario::load("thirty", &[setting.to_owned()]).unwrap();
         let error = real::run(&scenario, false).unwrap_err().to_string();
         assert!(error.contains(key) && error.contains("--real"), "{error}");

@@ -52,6 +52,13 @@ fn what_cannot_be_is_refused_with_its_place() {
     let baseline = "protocol = \"nwaku\"\n[[node]]\nhostile = [\"silent\"]\n";
     complains(baseline, &[], &["net.toml line 3", "node.0.hostile", "not to `nwaku`"]);
     let event = |rest: &str| format!("[[event]]\nat = \"1m\"\n{rest}\n");
+    let turns = event("kind = \"hostile\"\nnodes = 3");
+    complains(&turns, &[], &["net.toml line 3", "event.0.kind", "needs `hostile`"]);
+    let turns = event("kind = \"hostile\"\nnodes = 3\nhostile = [\"empty\"]");
+    complains(&turns, &["protocol=negentropy"], &["event.0.hostile", "not to `negentropy`"]);
+    let count = event("kind = \"crash\"\nnodes = 3\nundurable = 5");
+    complains(&count, &[], &["net.toml", "line 5"]);
+    complains("[network]\nnodes = \"ten\"\n", &[], &["expected a whole number"]);
     let settings = event("kind = \"settings\"\nsync = { interval_min = \"2h\" }");
     complains(&settings, &[], &["net.toml line 4", "event.0.sync", "interval_max"]);
     let settings = event("kind = \"settings\"\nsync = { interval = \"2h\" }");

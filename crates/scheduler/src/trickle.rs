@@ -39,7 +39,8 @@ pub(crate) enum Fired {
 
 impl Trickle {
     pub(crate) fn new(config: &Config, now: Duration, rng: &mut impl Rng) -> Trickle {
-        let mut trickle = Trickle { interval: config.interval_min, end: now, fire: None, equal: 0, any: 0, suppressed: 0 };
+        let mut trickle =
+            Trickle { interval: config.interval_min, end: now, fire: None, equal: 0, any: 0, suppressed: 0 };
         trickle.begin(config, now, rng);
         trickle
     }

@@ -13,6 +13,7 @@ use super::tap::Tap;
 use crate::{
     net::{Nanos, NodeId, nanos, seconds},
     run::{Bits, Counters, Ledger, Measure, MessageId, Recovery, Sample},
+    scenario::Hostile,
 };
 
 /// Everything that is written down while real nodes run.
@@ -144,6 +145,21 @@ impl Pages {
         if !entry.hostile {
             ledger.goes(entry.class, |message| holds.contains(message), now);
         }
+    }
+
+    /// A node turns against the others, or is honest again. What it holds counts only while it is honest.
+    pub(super) fn turn(&mut self, node: NodeId, hostile: Option<Hostile>, now: Nanos) {
+        let Pages { ledger, nodes, .. } = self;
+        let entry = &mut nodes[node as usize];
+        entry.tap.turn(hostile);
+        let before = std::mem::replace(&mut entry.hostile, hostile.is_some());
+        let holds = &entry.holds;
+        match (before, entry.hostile) {
+            (false, true) if entry.up => ledger.goes(entry.class, |message| holds.contains(message), now),
+            (true, false) if entry.up => ledger.comes(entry.class, |message| holds.contains(message)),
+            _ => {}
+        }
+        self.start_recovery(node, now);
     }
 
     /// Power fails at a node that has just stopped: what came since then is gone.

@@ -111,7 +111,8 @@ impl Running {
         let unix = move || (EPOCH + clock.now()).saturating_add_signed(skew.load(Ordering::Relaxed));
         let clock: Arc<dyn Clock> = Arc::new(unix);
         let group = GroupConfig { id: filter().group(), window, retention: scenario.retention(window), kept_from: 0 };
-        let forger = (tap.hostile == Some(Hostile::Forger)).then(|| Forger {
+        let forger = tap.twisted.then(|| Forger {
+            tap: tap.clone(),
             group: group.clone(),
             config: sync.clone(),
             clock: clock.clone(),
@@ -180,11 +181,12 @@ struct Actor {
     dice: Dice,
     /// Relay only: nothing of Hearken's leaves the node.
     silent: bool,
-    /// What it needs to forge announcements, if it does that.
+    /// What it needs to forge announcements, if it ever does that.
     forger: Option<Forger>,
 }
 
 struct Forger {
+    tap: Arc<Tap>,
     group: GroupConfig,
     config: hearken::scheduler::Config,
     clock: Arc<dyn Clock>,
@@ -234,7 +236,8 @@ impl Actor {
 
     /// Announces a set that nobody holds.
     fn forge(&mut self, swarm: &mut Swarm<Behaviour>) {
-        let Some(forger) = &self.forger else { return };
+        let forger = self.forger.as_ref().filter(|forger| forger.tap.hostile() == Some(Hostile::Forger));
+        let Some(forger) = forger else { return };
         let known = self.shared.books.pages().ledger.len() as u64;
         let ihave = forged(&forger.group, &forger.config, forger.clock.unix_nanos(), known, &mut self.dice);
         if let Ok(ihave) = ihave.encode() {

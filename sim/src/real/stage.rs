@@ -26,7 +26,7 @@ use super::{
 use crate::{
     net::{Nanos, NodeId, nanos, node_id, queue::Queue, seconds},
     run::{Bits, Counters, EPOCH, Facts, Next, NodeFacts, Outcome, Plan, grouped, late, left_over, show_time},
-    scenario::{Archive as Left, EventKind, Scenario},
+    scenario::{Archive as Left, EventKind, Scenario, TimedEvent},
 };
 
 /// Connections are looked after so often.
@@ -88,10 +88,18 @@ impl<'a> Stage<'a> {
         let control_ids = Arc::new(Mutex::default());
         let undurable = scenario.events.iter().filter_map(|event| event.undurable).map(nanos).max().unwrap_or(0);
         let mut pages = Pages { undurable, ..Pages::default() };
-        for one in &plan.traits {
+        let turns = |node: usize| {
+            let turns = |(event, whom): (&TimedEvent, &Vec<NodeId>)| {
+                event.kind == EventKind::Hostile && whom.contains(&node_id(node))
+            };
+            scenario.events.iter().zip(&plan.befalls).any(turns)
+        };
+        for (node, one) in plan.traits.iter().enumerate() {
             let control_topic = hearken::control_topic(TOPIC);
             let control_ids = Arc::clone(&control_ids);
-            let tap = Tap { control_topic, control_ids, hostile: one.hostile, ..Tap::default() };
+            let twisted = one.hostile.is_some() || turns(node);
+            let hostile = Mutex::new(one.hostile);
+            let tap = Tap { control_topic, control_ids, twisted, hostile, ..Tap::default() };
             let class = pages.ledger.class(one.window);
             pages.nodes.push(Entry {
                 up: false,
@@ -128,9 +136,11 @@ impl<'a> Stage<'a> {
             delivery_loss: AtomicU64::new(millionths(scenario.gossipsub.delivery_loss)),
             events: AtomicU64::new(0),
         });
-        let archives = plan.traits.iter().enumerate().map(|(node, one)| {
-            Arc::new(Watched::new(books.clone(), node_id(node), one.refuses, scenario))
-        });
+        let archives = plan
+            .traits
+            .iter()
+            .enumerate()
+            .map(|(node, one)| Arc::new(Watched::new(books.clone(), node_id(node), one.refuses, scenario)));
         let skews = plan.traits.iter().map(|one| Arc::new(AtomicI64::new(one.skew)));
         Ok(Stage {
             scenario,
@@ -293,6 +303,12 @@ impl<'a> Stage<'a> {
                 }
             }
             (EventKind::Settings, begins) => self.settings(index, &befallen, begins)?,
+            (EventKind::Hostile, begins) => {
+                let mut pages = self.shared.books.pages();
+                for (node, harm) in befallen.iter().zip(event.harms()) {
+                    pages.turn(*node, begins.then_some(harm), self.last_event);
+                }
+            }
             (kind, begins) => self.change(kind, index, &befallen, begins),
         }
         Ok(())
@@ -405,7 +421,8 @@ impl<'a> Stage<'a> {
     }
 
     async fn close(self, end: Nanos) -> Outcome {
-        let hostile = |node: usize| self.plan.traits[node].hostile.is_some();
+        let hostile: Vec<bool> = self.shared.books.pages().nodes.iter().map(|entry| entry.hostile).collect();
+        let hostile = |node: usize| hostile[node];
         let (mut muted, mut muted_hostile, mut offences) = (0, 0, Vec::new());
         for (node, running) in self.running.iter().filter(|(node, _)| !hostile(**node as usize)) {
             self.note_suppressed(*node, running).await;

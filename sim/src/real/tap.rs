@@ -33,13 +33,23 @@ pub(super) struct Tap {
     pub(super) served: AtomicU64,
     /// IHAVEs published, forwarded ones not counted; the host counts them.
     pub(super) control_topic: String,
-    /// What the node does to harm others.
-    pub(super) hostile: Option<Hostile>,
+    /// What the node does to harm others now.
+    pub(super) hostile: Mutex<Option<Hostile>>,
+    /// Whether it ever does any: else its streams need no second look.
+    pub(super) twisted: bool,
     /// Ids of messages on the control topic, for gossipsub's IWANTs, which name no topic. Shared by all nodes.
     pub(super) control_ids: Arc<Mutex<HashSet<Vec<u8>>>>,
 }
 
 impl Tap {
+    pub(super) fn hostile(&self) -> Option<Hostile> {
+        *self.hostile.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn turn(&self, hostile: Option<Hostile>) {
+        *self.hostile.lock().unwrap_or_else(PoisonError::into_inner) = hostile;
+    }
+
     fn count(&self, kind: Kind, bytes: usize) {
         self.sent[kind as usize].fetch_add(bytes as u64, Ordering::Relaxed);
     }
@@ -230,7 +240,7 @@ pub(super) struct Tapped {
 
 impl Tapped {
     fn tapped(&self, stream: SubstreamBox) -> TappedStream {
-        let twist = self.tap.hostile.map(Twist::new);
+        let twist = Twist::new(self.tap.clone());
         let reader = Reader { tap: self.tap.clone(), carries: Carries::Names, unread: BytesMut::new() };
         TappedStream { inner: stream, reader, twist }
     }
@@ -261,7 +271,7 @@ impl StreamMuxer for Tapped {
 pub(super) struct TappedStream {
     inner: SubstreamBox,
     reader: Reader,
-    twist: Option<Twist>,
+    twist: Twist,
 }
 
 impl TappedStream {
@@ -275,13 +285,11 @@ impl TappedStream {
 
     /// Writes what is to be written instead of what was meant.
     fn drain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while let Some(twist) = self.twist.as_mut().filter(|twist| !twist.instead.is_empty()) {
-            let instead = twist.instead.split();
+        while !self.twist.instead.is_empty() {
+            let mut instead = self.twist.instead.split();
             let written = self.put(cx, &instead);
             let many = if let Poll::Ready(Ok(many)) = &written { *many } else { 0 };
-            if let Some(twist) = &mut self.twist {
-                twist.instead.extend_from_slice(instead.get(many..).unwrap_or(&[]));
-            }
+            self.twist.instead = instead.split_off(many);
             ready!(written)?;
         }
         Poll::Ready(Ok(()))
@@ -296,13 +304,11 @@ impl AsyncRead for TappedStream {
 
 impl AsyncWrite for TappedStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        if self.twist.is_none() {
+        if !self.reader.tap.twisted {
             return self.put(cx, bytes);
         }
         ready!(self.drain(cx))?;
-        if let Some(twist) = &mut self.twist {
-            twist.take(bytes);
-        }
+        self.twist.take(bytes);
         let _ = self.drain(cx)?;
         Poll::Ready(Ok(bytes.len()))
     }

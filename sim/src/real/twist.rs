@@ -1,17 +1,16 @@
 //! What a hostile node writes to its streams instead of what its task meant to: the same as a virtual one sends.
 
+use std::sync::Arc;
+
 use bytes::BytesMut;
 use hearken_wire::{decode_frame, limits::FRAME_MAX};
 
-use super::tap::{Carries, delimited};
-use crate::{
-    run::{Fate, GARBAGE},
-    scenario::Hostile,
-};
+use super::tap::{Carries, Tap, delimited};
+use crate::run::{Fate, GARBAGE};
 
 /// Stands between a task and one of its streams.
 pub(super) struct Twist {
-    hostile: Hostile,
+    tap: Arc<Tap>,
     carries: Carries,
     meant: BytesMut,
     /// What is to be written.
@@ -19,8 +18,8 @@ pub(super) struct Twist {
 }
 
 impl Twist {
-    pub(super) fn new(hostile: Hostile) -> Twist {
-        Twist { hostile, carries: Carries::Names, meant: BytesMut::new(), instead: BytesMut::new() }
+    pub(super) fn new(tap: Arc<Tap>) -> Twist {
+        Twist { tap, carries: Carries::Names, meant: BytesMut::new(), instead: BytesMut::new() }
     }
 
     /// Takes what was meant to be written.
@@ -41,7 +40,8 @@ impl Twist {
             return true;
         }
         let frame = decode_frame(&mut BytesMut::from(&whole[..]), FRAME_MAX).ok().flatten();
-        match frame.map_or(Fate::Sent, |frame| self.hostile.fate(&frame)) {
+        let fate = frame.zip(self.tap.hostile()).map_or(Fate::Sent, |(frame, hostile)| hostile.fate(&frame));
+        match fate {
             Fate::Sent => self.instead.extend_from_slice(&whole),
             Fate::Dropped => {}
             Fate::Spoiled => self.instead.extend_from_slice(&GARBAGE),
@@ -53,10 +53,13 @@ impl Twist {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scenario::Hostile;
     use hearken_wire::{Frame, PROTOCOL, RequestId, encode_frame};
 
     fn written(hostile: Hostile, name: &str, after: &[u8]) -> Vec<u8> {
-        let mut twist = Twist::new(hostile);
+        let tap = Tap::default();
+        tap.turn(Some(hostile));
+        let mut twist = Twist::new(Arc::new(tap));
         let name = format!("{name}\n");
         let mut meant = vec![u8::try_from(name.len()).expect("short")];
         meant.extend_from_slice(name.as_bytes());

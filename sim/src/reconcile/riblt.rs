@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use hearken_tree::{Id, Key};
-use riblt::{PeelableResult, RatelessIBLT, Symbol, UnmanagedRatelessIBLT};
+use riblt::{RatelessIBLT, Symbol, UnmanagedRatelessIBLT};
 
 use super::{
     outcome::{Bytes, CpuMs, Outcome},
@@ -49,7 +49,7 @@ pub fn run(work: &Workload) -> Option<Outcome> {
     let mut requester = requester_cpu.run(|| table(&work.requester));
     let mut provider = provider_cpu.run(|| table(&work.provider));
     let mut symbols = 1;
-    while decode(&mut requester, &mut provider, symbols).is_none() {
+    while !decodes(&mut collapse(&mut requester, &mut provider, symbols)) {
         symbols *= 2;
         requester_cpu.run(|| requester.extend_coded_symbols(symbols - 1));
         provider_cpu.run(|| provider.extend_coded_symbols(symbols - 1));
@@ -58,10 +58,11 @@ pub fn run(work: &Workload) -> Option<Outcome> {
     let (mut short, mut enough) = (symbols / 2, symbols);
     while short + 1 < enough {
         let middle = usize::midpoint(short, enough);
-        let decoded = decode(&mut requester, &mut provider, middle).is_some();
+        let decoded = decodes(&mut collapse(&mut requester, &mut provider, middle));
         *(if decoded { &mut enough } else { &mut short }) = middle;
     }
-    let found = requester_cpu.run(|| decode(&mut requester, &mut provider, enough))?;
+    requester_cpu.run(|| decodes(&mut collapse(&mut requester, &mut provider, enough)));
+    let found = lacked(collapse(&mut requester, &mut provider, enough));
     let mut bytes = Bytes { request: 2, answer: enough as u64 * CODED, ..Bytes::default() };
     bytes.total = bytes.request + bytes.answer;
     let missing: BTreeSet<Item> = work.missing.iter().map(item).collect();
@@ -83,12 +84,26 @@ fn table(keys: &[Key]) -> Table<'_> {
     RatelessIBLT::new(keys.iter().map(item as fn(&Key) -> Item))
 }
 
-/// What the requester lacks, if that many coded symbols of the provider are enough to tell.
-fn decode(requester: &mut Table<'_>, provider: &mut Table<'_>, symbols: usize) -> Option<BTreeSet<Item>> {
+/// What so many coded symbols of the provider say of the two sets.
+fn collapse(requester: &mut Table<'_>, provider: &mut Table<'_>, symbols: usize) -> UnmanagedRatelessIBLT<Item> {
     let mut sent = UnmanagedRatelessIBLT::new();
     (0..symbols).for_each(|at| sent.add_coded_symbol(&provider.get_coded_symbol(at)));
-    let mut difference = requester.collapse(&sent);
-    let peeled = difference.peel_all_symbols();
-    let lacked = peeled.into_iter().filter_map(|one| if let PeelableResult::Remote(item) = one { Some(item) } else { None });
-    difference.is_empty().then(|| lacked.collect())
+    requester.collapse(&sent)
+}
+
+fn decodes(difference: &mut UnmanagedRatelessIBLT<Item>) -> bool {
+    difference.peel_all_symbols();
+    difference.is_empty()
+}
+
+/// What only the provider holds. The crate does not export what its decoder returns, so it is looked up before it is taken away.
+fn lacked(mut difference: UnmanagedRatelessIBLT<Item>) -> BTreeSet<Item> {
+    let mut lacked = BTreeSet::new();
+    while let Some(next) = difference.coded_symbols.iter().find(|symbol| symbol.is_peelable()) {
+        if next.count == -1 {
+            lacked.insert(Item::decode_from_bytes(&next.sum));
+        }
+        difference.peel_one_symbol();
+    }
+    lacked
 }

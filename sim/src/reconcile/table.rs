@@ -7,6 +7,7 @@ use super::{
     runs::{Report, Row, Runs},
     workload::Shape,
 };
+use crate::run::grouped;
 
 /// A table with a row for each system.
 pub(super) fn render(report: &Report) -> String {
@@ -141,28 +142,8 @@ fn bar(bytes: u64, filled: char) -> String {
     std::iter::repeat_n(filled, length).collect()
 }
 
-/// A number with its thousands apart.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
-    #[test]
-    fn thousands_are_set_apart() {
-        assert_eq!(super::grouped(7), "7");
-        assert_eq!(super::grouped(1_234), "1,234");
-        assert_eq!(super::grouped(1_000_000), "1,000,000");
-    }
-
     #[test]
     fn bars_are_logarithmic() {
         assert_eq!(super::bar(1, '#').len(), 0);

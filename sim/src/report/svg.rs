@@ -182,10 +182,7 @@ impl Chart {
         let left = at > self.width - 90.0;
         let (at, anchor) = if left { (at - 9.0, "end") } else { (at + 9.0, "start") };
         let word = escape(word);
-        let _ = write!(
-            self.body,
-            r#"<text class="tick" x="{at:.1}" y="{y:.1}" text-anchor="{anchor}">{word}</text>"#
-        );
+        let _ = write!(self.body, r#"<text class="tick" x="{at:.1}" y="{y:.1}" text-anchor="{anchor}">{word}</text>"#);
     }
 
     fn line(&mut self, points: &[(f64, f64)], steps: bool, area: bool, class: &str) {

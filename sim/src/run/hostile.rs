@@ -100,7 +100,7 @@ impl Sim<'_> {
     /// Announces a set that nobody holds.
     pub(crate) fn on_forge(&mut self, node: NodeId) -> Result<(), SimError> {
         let state = &self.nodes[node as usize];
-        if !state.up {
+        if !state.up || state.hostile != Some(Hostile::Forger) {
             return Ok(());
         }
         let (unix, known) = (state.unix(self.now), self.ledger.len() as u64);

@@ -16,7 +16,7 @@ use super::{
     store::Store,
 };
 use crate::{
-    net::{Nanos, NodeId, nanos},
+    net::{Nanos, NodeId, nanos, port::Port},
     scenario::Hostile,
 };
 

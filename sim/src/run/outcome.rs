@@ -468,3 +468,13 @@ pub(crate) fn time(seconds: f64) -> String {
         s => format!("{:.1} h", s / 3_600.0),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn thousands_are_set_apart() {
+        assert_eq!(super::grouped(7), "7");
+        assert_eq!(super::grouped(1_234), "1,234");
+        assert_eq!(super::grouped(1_000_000), "1,000,000");
+    }
+}

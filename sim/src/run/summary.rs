@@ -106,7 +106,10 @@ impl Outcome {
         ));
         let range = format!("{} to {}, {:.1} on average", ihaves.min, ihaves.max, ihaves.mean);
         table.push(("IHAVEs per interval", format!("{range} ({} each)", time(ihaves.interval_s))));
-        table.push(("IHAVEs in all", format!("{} sent, {} suppressed", grouped(ihaves.sent), grouped(ihaves.suppressed))));
+        table.push((
+            "IHAVEs in all",
+            format!("{} sent, {} suppressed", grouped(ihaves.sent), grouped(ihaves.suppressed)),
+        ));
         if self.repaired > 0 {
             let trips = self.round_trips;
             if self.mode == "virtual" {

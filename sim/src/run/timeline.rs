@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     net::{Nanos, NodeId, nanos, node_id},
-    scenario::{Archive, EventKind, Protocol},
+    scenario::{Archive, EventKind, Hostile, Protocol},
 };
 
 /// Round trips until a connection can be used: TCP, the choice of Noise, Noise itself (one and a half), the choice of Yamux, and
@@ -46,6 +46,11 @@ impl Sim<'_> {
             }
             (EventKind::Burst, true) => self.burst(index),
             (EventKind::Settings, begins) => self.settings(index, &befallen, begins),
+            (EventKind::Hostile, begins) => {
+                let harms: Vec<_> = befallen.iter().zip(event.harms()).collect();
+                harms.into_iter().for_each(|(node, harm)| self.turn(*node, begins.then_some(harm)));
+                Ok(())
+            }
             (kind, begins) => {
                 self.change(kind, index, &befallen, begins);
                 Ok(())
@@ -119,6 +124,22 @@ impl Sim<'_> {
             }
         }
         Ok(())
+    }
+
+    /// A node turns against the others, or is honest again. What it holds counts only while it is honest.
+    fn turn(&mut self, node: NodeId, hostile: Option<Hostile>) {
+        let state = &mut self.nodes[node as usize];
+        let (before, store) = (state.hostile, &state.store);
+        state.hostile = hostile;
+        match (before, hostile) {
+            (None, Some(_)) if state.up => self.ledger.goes(state.class, |message| store.has(message), self.now),
+            (Some(_), None) if state.up => self.ledger.comes(state.class, |message| store.has(message)),
+            _ => {}
+        }
+        self.start_recovery(node);
+        if before != Some(Hostile::Forger) {
+            self.schedule_forge(node);
+        }
     }
 
     fn go_down(&mut self, node: NodeId) {

@@ -2,7 +2,7 @@
 
 use toml::de::{DeTable, DeValue};
 
-use super::{EventKind, LatencyModel, Nodes, Protocol, Scenario, Step, TimedEvent};
+use super::{EventKind, Hostile, LatencyModel, Nodes, Protocol, Scenario, Step, TimedEvent};
 use crate::net::regions;
 
 /// What is wrong, and where.
@@ -211,16 +211,21 @@ impl Scenario {
                 return Err(Problem::at(&path(key), "expected a share from 0.0 to 1.0"));
             }
         }
-        if !node.hostile.is_empty() && self.protocol != Protocol::Hearken && self.protocol != Protocol::None {
-            let message = format!("nodes can be hostile to `hearken`, not to `{}`", self.protocol.name());
-            return Err(Problem::at(&path("hostile"), message));
-        }
+        self.check_hostile(&node.hostile, &path("hostile"))?;
         match node.gap {
             Some([from, to]) if !(0.0 <= from && from <= to && to <= 1.0) => {
                 Err(Problem::at(&path("gap"), "expected two shares, like [0.5, 1.0] for the newer half"))
             }
             _ => Ok(()),
         }
+    }
+
+    fn check_hostile(&self, hostile: &[Hostile], path: &[Step]) -> Checked {
+        if hostile.is_empty() || matches!(self.protocol, Protocol::Hearken | Protocol::None) {
+            return Ok(());
+        }
+        let message = format!("nodes can be hostile to `hearken`, not to `{}`", self.protocol.name());
+        Err(Problem::at(path, message))
     }
 
     fn check_nodes(&self, nodes: &Nodes, path: &[Step]) -> Checked {
@@ -265,6 +270,7 @@ impl Scenario {
         if event.undurable.is_some() && event.archive == Some(super::Archive::Lost) {
             return Err(Problem::at(&path("undurable"), "means nothing where the whole archive is lost"));
         }
+        self.check_hostile(&event.hostile, &path("hostile"))?;
         if let Some(sync) = &event.sync {
             self.changed(sync).map_err(|message| Problem::at(&path("sync"), message))?;
         }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Nodes, Signed, Size};
+use super::{Hostile, Nodes, Signed, Size};
 
 /// One thing that happens. Which keys belong to which kind, `check` knows.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -51,6 +51,9 @@ pub struct TimedEvent {
     /// `burst`: how many.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub messages: Option<u64>,
+    /// `hostile`: what they do to harm the others. Several are dealt out in turn.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hostile: Vec<Hostile>,
 }
 
 /// Kinds of events.
@@ -80,6 +83,8 @@ pub enum EventKind {
     DiskFull,
     /// The operator changes settings of nodes that run; with `for`, they are taken back after that.
     Settings,
+    /// Nodes turn against the others; with `for`, they are honest again after that. Nobody owes them anything meanwhile.
+    Hostile,
 }
 
 /// What is left of a node's archive when it starts again.
@@ -108,6 +113,7 @@ impl EventKind {
             EventKind::Burst => "burst",
             EventKind::DiskFull => "disk_full",
             EventKind::Settings => "settings",
+            EventKind::Hostile => "hostile",
         }
     }
 
@@ -125,6 +131,7 @@ impl EventKind {
             EventKind::Burst => (&["messages"], &["nodes"]),
             EventKind::DiskFull => (&["nodes"], &["for"]),
             EventKind::Settings => (&["sync"], &["nodes", "for"]),
+            EventKind::Hostile => (&["nodes", "hostile"], &["for"]),
         }
     }
 }
@@ -145,6 +152,7 @@ impl TimedEvent {
             ("messages", self.messages.is_some()),
             ("undurable", self.undurable.is_some()),
             ("sync", self.sync.is_some()),
+            ("hostile", !self.hostile.is_empty()),
         ];
         keys.into_iter().filter(|(_, given)| *given).map(|(key, _)| key).collect()
     }
@@ -152,6 +160,11 @@ impl TimedEvent {
     /// Whom it befalls; settings that name nobody are everybody's.
     pub(crate) fn whom(&self) -> Option<&Nodes> {
         self.nodes.as_ref().or((self.kind == EventKind::Settings).then_some(&Nodes::All))
+    }
+
+    /// What the nodes that it befalls do to harm others, in turn.
+    pub(crate) fn harms(&self) -> impl Iterator<Item = Hostile> {
+        self.hostile.iter().copied().cycle()
     }
 
     /// For people.
