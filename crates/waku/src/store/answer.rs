@@ -12,15 +12,29 @@ const READS: usize = 200;
 /// Messages read at once by their ids, at most [`PAGE_BYTES`] of them being kept.
 const BY_ID: usize = 16;
 
-/// Why a request was not answered.
+/// Why a query was not answered.
 #[derive(Debug, thiserror::Error)]
-enum Unanswered {
+#[non_exhaustive]
+pub enum Unanswered {
+    /// The query makes no sense.
     #[error(transparent)]
     Bad(#[from] BadQuery),
+    /// The archive failed.
     #[error("the store cannot be read now: {0}")]
     Read(#[from] ReadError),
+    /// It would take too long.
     #[error("too many messages to look at: ask for less time, or for fewer topics")]
     TooMuch,
+}
+
+/// Some of the messages that a query asks for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Page {
+    /// In ascending order of time, whatever the query's direction: at most as many as the query allows, and [`PAGE_BYTES`] of
+    /// bodies but for one message.
+    pub messages: Vec<StoredMessage>,
+    /// Where the next page goes on; `None`: this is the last.
+    pub cursor: Option<Id>,
 }
 
 /// Some messages in the order of the query, and whether there may be more.
@@ -32,8 +46,8 @@ struct Found {
 /// Answers a request out of the archive. Blocks; reads no more than about a page, whatever the result's size.
 pub fn answer(archive: &dyn Archive, request: &StoreRequest) -> StoreResponse {
     let query = StoreQuery::read(request).map_err(Unanswered::from);
-    match query.and_then(|query| Ok((find(archive, &query)?, query))) {
-        Ok((found, query)) => respond(request, &query, found),
+    match query.and_then(|query| Ok((page(archive, &query)?, query))) {
+        Ok((page, query)) => respond(request, &query, page),
         Err(error) => {
             let status = match error {
                 Unanswered::Bad(_) => StatusCode::BadRequest,
@@ -55,15 +69,25 @@ pub fn failure(request: &StoreRequest, status: StatusCode, reason: &str) -> Stor
     }
 }
 
-fn find(archive: &dyn Archive, query: &StoreQuery) -> Result<Found, Unanswered> {
+/// A page of what a query asks for, out of the archive. Blocks; reads no more than about a page, whatever the result's size.
+///
+/// # Errors
+/// [`Unanswered`]; nothing was changed, and the same query may be asked again.
+pub fn page(archive: &dyn Archive, query: &StoreQuery) -> Result<Page, Unanswered> {
     let behind = match query.cursor {
         None => None,
+        // An unknown cursor must not mean "from the start".
         Some(id) => Some(archive.find(&id)?.ok_or(BadQuery::UnknownCursor(id))?),
     };
-    match &query.ids {
-        Some(ids) => by_id(archive, query, ids, behind),
-        None => by_topic(archive, query, behind),
+    let Found { mut messages, more } = match &query.ids {
+        Some(ids) => by_id(archive, query, ids, behind)?,
+        None => by_topic(archive, query, behind)?,
+    };
+    let cursor = messages.last().filter(|_| more).map(|message| message.key.id());
+    if !query.forward {
+        messages.reverse();
     }
+    Ok(Page { messages, cursor })
 }
 
 fn by_topic(archive: &dyn Archive, query: &StoreQuery, behind: Option<Key>) -> Result<Found, Unanswered> {
@@ -75,15 +99,21 @@ fn by_topic(archive: &dyn Archive, query: &StoreQuery, behind: Option<Key>) -> R
         limit: PageLimit { messages: query.limit, bytes: PAGE_BYTES },
     };
     let mut asked = behind.map_or_else(|| asked.clone(), |key| asked.clone().after(&key));
+    let mut messages = Vec::new();
     for _ in 0..READS {
         let page = archive.query(&asked)?;
-        // The first messages that there are make the page: who wants more goes on behind them.
-        if !page.messages.is_empty() || page.rest.is_none() {
-            return Ok(Found { messages: page.messages, more: page.rest.is_some() });
+        let bytes: usize = page.messages.iter().map(|message| message.body.len()).sum();
+        asked.limit.messages = asked.limit.messages.saturating_sub(page.messages.len());
+        asked.limit.bytes = asked.limit.bytes.saturating_sub(bytes);
+        messages.extend(page.messages);
+        let Some(rest) = page.rest else { return Ok(Found { messages, more: false }) };
+        if asked.limit.messages == 0 || asked.limit.bytes == 0 {
+            return Ok(Found { messages, more: true });
         }
-        asked.range = page.rest.unwrap_or(asked.range);
+        asked.range = rest;
     }
-    Err(Unanswered::TooMuch)
+    // What was found until here is a page, too: who wants more goes on behind it.
+    if messages.is_empty() { Err(Unanswered::TooMuch) } else { Ok(Found { messages, more: true }) }
 }
 
 /// The messages with these ids that the other criteria let through. Only their keys are all looked up.
@@ -126,23 +156,18 @@ fn wanted(query: &StoreQuery, message: &StoredMessage) -> bool {
         && (query.content_topics.is_empty() || content_topic().is_ok_and(|topic| query.content_topics.contains(&topic)))
 }
 
-fn respond(request: &StoreRequest, query: &StoreQuery, found: Found) -> StoreResponse {
+fn respond(request: &StoreRequest, query: &StoreQuery, page: Page) -> StoreResponse {
     let bytes = |id: Id| id.0.to_vec().into();
-    let cursor = found.messages.last().filter(|_| found.more).map(|message| bytes(message.key.id()));
     let entry = |message: StoredMessage| Entry {
         message_hash: Some(bytes(message.key.id())),
         message: query.include_data.then_some(message.body),
         pubsub_topic: query.include_data.then_some(message.pubsub_topic),
     };
-    let mut messages: Vec<Entry> = found.messages.into_iter().map(entry).collect();
-    if !query.forward {
-        messages.reverse();
-    }
     StoreResponse {
         request_id: request.request_id.clone(),
         status_code: Some(StatusCode::Success.number()),
         status_desc: Some("OK".to_owned()),
-        messages,
-        pagination_cursor: cursor,
+        messages: page.messages.into_iter().map(entry).collect(),
+        pagination_cursor: page.cursor.map(bytes),
     }
 }

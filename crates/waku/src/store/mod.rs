@@ -15,7 +15,7 @@ mod pager;
 mod query;
 mod wire;
 
-pub use answer::{answer, failure};
+pub use answer::{Page, Unanswered, answer, failure, page};
 pub use budget::RequestBudget;
 pub use pager::{Pager, PagerError, Progress};
 pub use query::{BadQuery, StoreQuery};
