@@ -10,14 +10,17 @@
 //! | `record` | the texts of a list: read, and checked against signature and hash |
 //! | `node` | a node's record: its id and addresses |
 //! | `walk` | reading a list, record by record |
+//! | `resolver` | who resolves names, here and elsewhere in the node |
 
 mod node;
 mod record;
+mod resolver;
 mod url;
 mod walk;
 
 pub use node::FoundPeer;
 pub(crate) use node::without_peer;
 pub use record::RecordError;
+pub(crate) use resolver::system_resolver;
 pub use url::{DnsServer, ListUrl};
 pub use walk::{DnsLists, ResolverError, WalkError};

@@ -9,6 +9,7 @@ use tokio::time::timeout;
 
 use super::node::FoundPeer;
 use super::record::{Name, Record, Root};
+use super::resolver::system_resolver;
 use super::{DnsServer, ListUrl, RecordError};
 
 /// Records that are read of all lists together at one go.
@@ -76,7 +77,10 @@ impl DnsLists {
     /// Asks this server.
     pub fn new(server: DnsServer) -> Result<DnsLists, ResolverError> {
         let builder = match server {
-            DnsServer::System => TokioResolver::builder_tokio().map_err(unusable)?,
+            DnsServer::System => {
+                let (config, options) = system_resolver();
+                TokioResolver::builder_with_config(config, TokioRuntimeProvider::default()).with_options(options)
+            }
             DnsServer::At(address) => {
                 let connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()].map(|mut connection| {
                     connection.port = address.port();
