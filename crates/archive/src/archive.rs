@@ -183,7 +183,8 @@ pub trait Archive: Send + Sync {
     /// Deletes messages and remembers them as refused, so that they do not come back.
     fn delete(&self, keys: &[Key]) -> Result<u64, AdmitError>;
 
-    /// Drops what is older than the limits allow as of `now`; returns how many messages.
+    /// Drops what is older than the limits allow as of `now`; returns how many messages. To be called now and then, say every minute:
+    /// what else need not be done with every commit, such as indexes that follow late, is done here, too.
     fn retain(&self, now: u64) -> Result<u64, AdmitError>;
 
     /// The oldest time (nanoseconds since the Unix epoch) of which messages are kept as of `now`: what is older was dropped, or

@@ -53,7 +53,7 @@
 //! | `ledger` | what admitting, deleting and retaining do to tables, for every backend |
 //! | `index` | the trees of a group |
 //! | `memory` | the backend in memory |
-//! | `embedded` | the backend in a file: `schema` its tables, `open` and `check` what they say, `store` the database, `state` what is known of the last commit, `recent` what the index lacks, `tables` a write transaction, `version` and `index` the trees' pages, `rows` scans |
+//! | `embedded` | the backend in a file: `schema` its tables, `open` and `check` what they say, `store` the database, `state` what is known of the last commit, `recent` what the index lacks, `content` the index of content topics, `tables` a write transaction, `version` and `index` the trees' pages, `rows` scans |
 //! | `committer` | grouped commits |
 #![forbid(unsafe_code)]
 

@@ -423,14 +423,16 @@ fn expected_time(n: u64) -> u64 {
 
 /// However rare what is sought, a call ends soon; whoever goes on finds it.
 fn a_query_looks_at_a_bounded_number_of_messages(make: Make<'_>) {
-    let archive = make(options(vec![filter(&[])]));
-    let mut bodies: Vec<_> = (0..25_000).map(nth).collect();
-    bodies.push(body(NOW - 1, "z", b"rare"));
+    let other = Filter { pubsub_topic: model::OTHER.to_owned(), content_topics: BTreeSet::new() };
+    let archive = make(options(vec![filter(&[]), other]));
+    let bodies: Vec<_> = (0..25_000).map(nth).collect();
     admit(&*archive, &bodies.iter().map(live).collect::<Vec<_>>());
+    let rare = body(NOW - 1, "z", b"rare");
+    admit(&*archive, &[Candidate { body: rare, origin: Origin::Topic(model::OTHER.to_owned()) }]);
     let limit = PageLimit { messages: 10, bytes: usize::MAX };
     let query = Query {
-        pubsub_topic: None,
-        content_topics: BTreeSet::from(["z".to_owned()]),
+        pubsub_topic: Some(model::OTHER.to_owned()),
+        content_topics: BTreeSet::new(),
         range: KeyRange::ALL,
         newest_first: false,
         limit,

@@ -7,7 +7,10 @@ use super::{
     error::{located, storage},
     index, open,
     recent::Place,
-    schema::{GROUPS, IDS, KEYS, MESSAGES, REFUSED, id_key, part, refused_key, refused_message},
+    schema::{
+        CONTENT, GROUPS, IDS, KEYS, MESSAGES, META, REFUSED, content_key, id_key, meta, part, refused_key,
+        refused_message, topic_hash,
+    },
     store::{Store, catch},
     tables::write_totals,
     version::Context,
@@ -27,6 +30,8 @@ pub struct CheckReport {
     pub lost_keys: u64,
     /// Messages that could not be found by their ids: entered again. Checked by the deep check only.
     pub lost_ids: u64,
+    /// Messages that could not be found by their content topics: that index is made anew. Checked by the deep check only.
+    pub lost_topics: u64,
     /// Whether the counts of messages and bytes were wrong: set right.
     pub wrong_counts: bool,
     /// By group.
@@ -55,7 +60,7 @@ impl CheckReport {
     pub fn is_sound(&self) -> bool {
         let sound = |group: &GroupReport| group.is_sound() && group.rebuilt_pages == 0;
         let found = self.damaged.is_empty() && self.unreadable == 0 && self.lost_keys == 0;
-        found && self.lost_ids == 0 && !self.wrong_counts && self.groups.iter().all(sound)
+        found && self.lost_ids == 0 && self.lost_topics == 0 && !self.wrong_counts && self.groups.iter().all(sound)
     }
 }
 
@@ -74,6 +79,7 @@ struct Truth {
     unreadable: Vec<u64>,
     lost_keys: Vec<Place>,
     lost_ids: Vec<Place>,
+    lost_topics: u64,
     messages: u64,
     bytes: u64,
     /// By group, in order.
@@ -110,6 +116,7 @@ impl Embedded {
             unreadable: truth.unreadable.len() as u64,
             lost_keys: truth.lost_keys.len() as u64,
             lost_ids: truth.lost_ids.len() as u64,
+            lost_topics: truth.lost_topics,
             wrong_counts: truth.damaged.is_empty()
                 && truth.unreadable.is_empty()
                 && counts != (truth.messages, truth.bytes),
@@ -205,6 +212,9 @@ impl Truth {
     fn read(store: &Store, context: &Context, deep: bool) -> Result<Truth, AdmitError> {
         let txn = store.read().map_err(storage)?;
         let (messages, ids) = (txn.open_table(MESSAGES).map_err(storage)?, txn.open_table(IDS).map_err(storage)?);
+        let topics = txn.open_table(CONTENT).map_err(storage)?;
+        let meta = txn.open_table(META).map_err(storage)?;
+        let followed = meta.get(meta::CONTENT).map_err(storage)?.map_or(0, |sequence| sequence.value());
         let mut truth = Truth { keys: vec![Vec::new(); context.predicate.filters().len()], ..Truth::default() };
         let mut sequences = Vec::new();
         for row in txn.open_table(KEYS).map_err(storage)?.iter().map_err(storage)? {
@@ -212,9 +222,15 @@ impl Truth {
             let place = (Key::from_bytes(*key.value()), sequence.value());
             sequences.push(place.1);
             let row = messages.get(place.1).map_err(storage)?;
-            if !row.is_some_and(|row| truth.take(context, &place, row.value())) {
+            let Some(topic) = row.and_then(|row| truth.take(context, &place, row.value())) else {
                 truth.damaged.push(place);
-            } else if deep {
+                continue;
+            };
+            if deep {
+                let found = topics.get(&content_key(part(place.1), topic, &place.0)).map_err(storage)?;
+                if place.1 <= followed && found.is_none_or(|sequence| sequence.value() != place.1) {
+                    truth.lost_topics += 1;
+                }
                 let found = ids.get(&id_key(part(place.1), &place.0.id())).map_err(storage)?;
                 if found.is_none_or(|timestamp| timestamp.value() != place.0.timestamp()) {
                     truth.lost_ids.push(place);
@@ -228,9 +244,9 @@ impl Truth {
         Ok(truth)
     }
 
-    /// Counts the message in a row, if it is the one with that key.
-    fn take(&mut self, context: &Context, (key, _): &Place, row: &[u8]) -> bool {
-        let Some((row, topic, content_topic)) = context.read_row(key, row) else { return false };
+    /// Counts the message in a row, if it is the one with that key; returns the hash of its content topic.
+    fn take(&mut self, context: &Context, (key, _): &Place, row: &[u8]) -> Option<u64> {
+        let (row, topic, content_topic) = context.read_row(key, row)?;
         self.messages += 1;
         self.bytes += row.body.len() as u64;
         for place in context.predicate.admitting(topic, &content_topic) {
@@ -238,7 +254,7 @@ impl Truth {
                 keys.push(*key);
             }
         }
-        true
+        Some(topic_hash(&content_topic))
     }
 
     /// Looks for messages at which no key points: `sequences` are those at which one does.
@@ -255,7 +271,7 @@ impl Truth {
                 continue;
             }
             match context.read_unkeyed(row.value()).map(|(key, ..)| (key, sequence)) {
-                Some(place) if self.take(context, &place, row.value()) => self.lost_keys.push(place),
+                Some(place) if self.take(context, &place, row.value()).is_some() => self.lost_keys.push(place),
                 _ => self.unreadable.push(sequence),
             }
         }
@@ -280,6 +296,12 @@ impl Truth {
         }
         for (key, sequence) in self.lost_ids.iter().chain(&self.lost_keys) {
             ids.insert(&id_key(part(*sequence), &key.id()), key.timestamp())?;
+        }
+        if self.lost_topics > 0 {
+            // It follows again from its beginning.
+            txn.delete_table(CONTENT)?;
+            txn.open_table(CONTENT)?;
+            txn.open_table(META)?.insert(meta::CONTENT, 0)?;
         }
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! The embedded archive: one redb file with messages and index.
 mod check;
+mod content;
 mod error;
 mod index;
 mod open;
@@ -25,9 +26,10 @@ pub use self::{
     error::OpenError,
 };
 use self::{
+    content::{Fresh, Slice, TopicPlaces},
     error::{storage, unreadable},
     index::GroupTrees,
-    recent::Recent,
+    recent::{Place, Recent},
     rows::{AllPlaces, Rows},
     schema::MessageRow,
     state::{Backlog, State},
@@ -102,6 +104,8 @@ pub struct Embedded {
     max_refused: u64,
     writer: Mutex<Writer>,
     published: RwLock<Arc<Published>>,
+    /// What the index of content topics lacks.
+    fresh: Mutex<Fresh>,
 }
 
 /// What only the writer sees.
@@ -117,6 +121,8 @@ struct Published {
     stats: ArchiveStats,
     floor: u64,
     recent: Recent,
+    /// The last sequence that the index of content topics follows.
+    content: u64,
     version: Arc<Version>,
 }
 
@@ -165,12 +171,37 @@ impl Embedded {
         let writer = Mutex::new(Writer { state, failed: false });
         let backlog = Backlog { messages: backlog, bytes: BACKLOG_BYTES, pages: cache_size / 4 };
         let at_once = at_once.max(1);
-        Ok(Embedded { store, context, cache_size, at_once, backlog, max_bytes, max_refused, writer, published })
+        let fresh = Mutex::default();
+        Ok(Embedded { store, context, cache_size, at_once, backlog, max_bytes, max_refused, writer, published, fresh })
     }
 
     /// How much is stored.
     pub fn stats(&self) -> ArchiveStats {
         self.published().stats
+    }
+
+    /// Makes the index of content topics, which follows late, follow the messages: some at a time, so that nobody waits long for the
+    /// writer. [`Archive::retain`] does so, too; before, a query by content topic may look at more messages than it needs.
+    ///
+    /// # Errors
+    /// What storing fails with. Messages are not touched.
+    pub fn index_topics(&self) -> Result<(), AdmitError> {
+        loop {
+            let state = self.published();
+            let slice = store::guarded(|| Slice::read(&state, self.backlog.messages)).map_err(storage);
+            let Some(slice) = slice.map_err(|error| error::located(error, self.store.path()))? else { return Ok(()) };
+            let mut writer = self.writer();
+            // Somebody else may have done it meanwhile.
+            if writer.failed || writer.state.content != state.content {
+                return Ok(());
+            }
+            let written = store::guarded(|| writer.state.enter_content(&slice, &self.store)).map_err(storage);
+            if let Err(error) = written {
+                self.after_failure(&mut writer, &error);
+                return Err(error::located(error, self.store.path()));
+            }
+            self.publish(&writer);
+        }
     }
 
     /// How many pages of the index were read from the file so far: those that were not in memory.
@@ -273,6 +304,23 @@ impl Embedded {
         }
     }
 
+    /// Where the messages that a query looks at are found: by their content topics, if that is possible, or else by their keys.
+    fn places(&self, query: &Query) -> Result<(Arc<Published>, QueryPlaces), ReadError> {
+        // Taken while nobody else reads on: states must come in order.
+        let mut fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = self.published();
+        let topics = TopicPlaces::new(&state, &mut fresh, query)?;
+        drop(fresh);
+        let places = match topics {
+            Some(places) => QueryPlaces::Topics(places),
+            None => {
+                let all = AllPlaces::new(&state.version, &state.recent, &query.range, query.newest_first)?;
+                QueryPlaces::All(all)
+            }
+        };
+        Ok((state, places))
+    }
+
     fn writer(&self) -> MutexGuard<'_, Writer> {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -321,7 +369,8 @@ impl State {
         let Totals { sequence, messages, bytes, floor, .. } = self.totals;
         let stats = ArchiveStats { messages, bytes, sequence };
         let views = self.indexes.iter().map(GroupTrees::view).collect();
-        Published { views, stats, floor, recent: self.recent.clone(), version: self.version.clone() }
+        let (recent, version) = (self.recent.clone(), self.version.clone());
+        Published { views, stats, floor, recent, content: self.content, version }
     }
 }
 
@@ -331,6 +380,21 @@ impl Published {
         match self.recent.sequence(key) {
             Some(sequence) => Ok(Some(sequence)),
             None => self.version.sequence(key).map_err(unreadable),
+        }
+    }
+}
+
+/// The places of messages that a query looks at, in its order.
+enum QueryPlaces {
+    All(AllPlaces),
+    Topics(TopicPlaces),
+}
+
+impl QueryPlaces {
+    fn next(&mut self) -> Result<Option<Place>, ReadError> {
+        match self {
+            QueryPlaces::All(places) => places.next(),
+            QueryPlaces::Topics(places) => places.next(),
         }
     }
 }
@@ -420,9 +484,8 @@ impl Archive for Embedded {
     }
 
     fn query(&self, query: &Query) -> Result<QueryPage, ReadError> {
-        let state = self.published();
         self.reading(|| {
-            let mut places = AllPlaces::new(&state.version, &state.recent, &query.range, query.newest_first)?;
+            let (state, mut places) = self.places(query)?;
             let mut filling = Filling::new(query);
             while let Some((key, sequence)) = places.next()? {
                 let Some(row) = state.version.row(sequence).map_err(unreadable)? else { continue };
@@ -439,6 +502,10 @@ impl Archive for Embedded {
     }
 
     fn retain(&self, now: u64) -> Result<u64, AdmitError> {
+        if let Err(error) = self.index_topics() {
+            // Queries by content topic then look at more messages than they need.
+            tracing::warn!(%error, "the index of content topics does not follow");
+        }
         let aged = self.drop_before(&Key::at(self.context.predicate.kept_from(now)))?;
         let Some(max_bytes) = self.max_bytes else { return Ok(aged) };
         match self.write(|ledger| ledger.raise_floor(max_bytes))? {

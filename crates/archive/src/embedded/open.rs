@@ -15,8 +15,8 @@ use super::{
     index::{self, GroupTrees},
     recent::Recent,
     schema::{
-        FORMAT_VERSION, GROUPS, GroupRow, IDS, KEYS, MESSAGES, META, PAGES, REFUSED, TOPICS, Topics, meta, refused_key,
-        refused_message,
+        CONTENT, FORMAT_VERSION, GROUPS, GroupRow, IDS, KEYS, MESSAGES, META, PAGES, REFUSED, TOPICS, Topics, meta,
+        refused_key, refused_message,
     },
     state::{Followed, State},
     store::Store,
@@ -176,6 +176,8 @@ pub(super) fn settle(
 ) -> Result<State, OpenError> {
     let failed = |error: redb::Error| database_error(store.path(), error);
     let txn = store.write().map_err(failed)?;
+    // Older files of this version lack it: it follows from its beginning.
+    drop(txn.open_table(CONTENT).map_err(|error| failed(error.into()))?);
     settle_floor(&txn, max_bytes).map_err(failed)?;
     let topics = settle_topics(&txn, &predicate).map_err(failed)?.ok_or(OpenError::TooManyTopics)?;
     drop_groups(&txn, &predicate).map_err(failed)?;
@@ -223,7 +225,8 @@ fn read(store: &Store, context: &Arc<Context>, cache: usize) -> Result<(State, u
         };
         indexes.push(GroupTrees::open(*group, &row.map_or_else(empty, Ok)?, &version, cache));
     }
-    let state = State { totals, indexes, recent: Recent::default(), version, context: context.clone() };
+    let content = meta.get(meta::CONTENT)?.map_or(0, |value| value.value());
+    let state = State { totals, indexes, recent: Recent::default(), content, version, context: context.clone() };
     Ok((state, indexed, sound))
 }
 

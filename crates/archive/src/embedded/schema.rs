@@ -26,6 +26,13 @@ pub(super) const GROUPS: TableDefinition<&[u8; 16], &[u8]> = TableDefinition::ne
 /// Index pages, up to [`meta::INDEXED`], see [`page_key`]: check (8 bytes), page.
 pub(super) const PAGES: TableDefinition<&[u8; PAGE_KEY], &[u8]> = TableDefinition::new("pages");
 
+/// Sequences by part, content topic and key, up to [`meta::CONTENT`], see [`content_key`]. Messages that are gone may still have
+/// theirs, for as long as another message of the part is there.
+pub(super) const CONTENT: TableDefinition<&[u8; CONTENT_KEY], u64> = TableDefinition::new("content topics");
+
+/// Length of a key of [`CONTENT`].
+pub(super) const CONTENT_KEY: usize = 52;
+
 /// Length of a key of [`PAGES`].
 pub(super) const PAGE_KEY: usize = 58;
 
@@ -36,6 +43,8 @@ pub(super) mod meta {
     pub(in super::super) const SEQUENCE: &str = "sequence";
     /// The last sequence that the index follows: the messages behind it are entered on opening.
     pub(in super::super) const INDEXED: &str = "indexed";
+    /// The last sequence that the index of content topics follows.
+    pub(in super::super) const CONTENT: &str = "content topics";
     pub(in super::super) const MESSAGES: &str = "messages";
     pub(in super::super) const BYTES: &str = "bytes";
     pub(in super::super) const FLOOR: &str = "floor";
@@ -127,7 +136,7 @@ impl Topics {
     }
 }
 
-/// How many consecutive admissions share a part of [`IDS`].
+/// How many consecutive admissions share a part of [`IDS`], and of [`CONTENT`].
 ///
 /// Ids are random: in one table, each new one would change another page of it. So they go into parts by sequence: a commit changes
 /// pages of the newest part only, and a look-up asks all parts, newest first: 76 for ten million messages.
@@ -144,6 +153,35 @@ pub(super) fn id_key(part: u32, id: &Id) -> [u8; 20] {
     bytes[..4].copy_from_slice(&part.to_be_bytes());
     bytes[4..].copy_from_slice(&id.0[..16]);
     bytes
+}
+
+/// Stands for a content topic in [`CONTENT`]: 8 bytes of BLAKE3. Topics may share one: what is found is compared with the topic itself.
+pub(super) fn topic_hash(content_topic: &str) -> u64 {
+    let hash = blake3::hash(content_topic.as_bytes());
+    hash.as_bytes().iter().take(8).fold(0, |hash, byte| hash << 8 | u64::from(*byte))
+}
+
+/// The key of [`CONTENT`]: the part (4 bytes), the [hash](topic_hash) of the topic (8), the message's key (40).
+///
+/// In parts as [`IDS`], for the same reason, and so that what became old is dropped by whole parts.
+pub(super) fn content_key(part: u32, hash: u64, key: &Key) -> [u8; CONTENT_KEY] {
+    let mut bytes = [0; CONTENT_KEY];
+    bytes[..4].copy_from_slice(&part.to_be_bytes());
+    bytes[4..12].copy_from_slice(&hash.to_be_bytes());
+    bytes[12..].copy_from_slice(key.as_bytes());
+    bytes
+}
+
+/// The message's key in a key of [`CONTENT`].
+pub(super) fn content_message(bytes: &[u8; CONTENT_KEY]) -> Key {
+    let mut key = [0; Key::LEN];
+    key.copy_from_slice(&bytes[12..]);
+    Key::from_bytes(key)
+}
+
+/// The part in a key of [`CONTENT`].
+pub(super) fn content_part(bytes: &[u8; CONTENT_KEY]) -> u32 {
+    bytes.iter().take(4).fold(0, |part, byte| part << 8 | u32::from(*byte))
 }
 
 /// The key of [`REFUSED`].

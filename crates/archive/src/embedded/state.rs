@@ -4,6 +4,7 @@ use std::sync::Arc;
 use redb::WriteTransaction;
 
 use super::{
+    content,
     error::storage,
     index::{self, GroupTrees},
     recent::Recent,
@@ -27,6 +28,8 @@ pub(super) struct State {
     pub(super) indexes: Vec<GroupTrees>,
     /// What the tables of keys and ids lack.
     pub(super) recent: Recent,
+    /// The last sequence that the index of content topics follows.
+    pub(super) content: u64,
     pub(super) version: Arc<Version>,
     pub(super) context: Arc<Context>,
 }
@@ -97,6 +100,16 @@ impl State {
         self.indexes.iter_mut().for_each(|index| index.committed(&self.version));
         self.totals = totals;
         self.recent = followed.recent;
+        Ok(())
+    }
+
+    /// Makes the index of content topics follow some more messages. Nothing else changes.
+    pub(super) fn enter_content(&mut self, slice: &content::Slice, store: &Store) -> Result<(), redb::Error> {
+        let txn = store.write()?;
+        let content = slice.write(&txn)?;
+        txn.commit()?;
+        self.committed(self.totals.clone(), Followed { recent: self.recent.clone() }, store)?;
+        self.content = content;
         Ok(())
     }
 

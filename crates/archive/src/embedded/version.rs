@@ -8,12 +8,12 @@ use std::{
 };
 
 use hearken_tree::{GroupId, Id, Key, KeyRange, PageId, PageStore, PageWrite, Tree};
-use redb::{AccessGuard, Range, ReadOnlyTable, ReadTransaction};
+use redb::{AccessGuard, Range, ReadOnlyTable, ReadTransaction, ReadableTable};
 
 use super::{
     schema::{
-        CorruptRow, IDS, KEYS, MESSAGES, MessageRow, PAGE_KEY, PAGES, REFUSED, Topics, Which, id_key, open_page,
-        page_key, part, refused_key, refused_message,
+        CONTENT, CONTENT_KEY, CorruptRow, IDS, KEYS, MESSAGES, MessageRow, PAGE_KEY, PAGES, REFUSED, Topics, Which,
+        content_key, content_part, id_key, open_page, page_key, part, refused_key, refused_message, topic_hash,
     },
     store::guarded,
 };
@@ -33,6 +33,7 @@ pub(super) struct Version {
     messages: ReadOnlyTable<u64, &'static [u8]>,
     keys: ReadOnlyTable<&'static [u8; Key::LEN], u64>,
     ids: ReadOnlyTable<&'static [u8; 20], u64>,
+    content: ReadOnlyTable<&'static [u8; CONTENT_KEY], u64>,
     refused: ReadOnlyTable<&'static [u8; 56], &'static [u8]>,
     context: Arc<Context>,
 }
@@ -104,6 +105,7 @@ impl Version {
             messages: txn.open_table(MESSAGES)?,
             keys: txn.open_table(KEYS)?,
             ids: txn.open_table(IDS)?,
+            content: txn.open_table(CONTENT)?,
             refused: txn.open_table(REFUSED)?,
             context,
         })
@@ -127,6 +129,31 @@ impl Version {
     /// The rows after `sequence`.
     pub(super) fn rows_after(&self, sequence: u64) -> Result<Range<'static, u64, &'static [u8]>, redb::Error> {
         Ok(self.messages.range(sequence.saturating_add(1)..)?)
+    }
+
+    /// Key and [hash](topic_hash) of the content topic of a message of which only the row is known; `None` if that is damaged.
+    pub(super) fn read_unkeyed(&self, row: &[u8]) -> Option<(Key, u64)> {
+        self.context.read_unkeyed(row).map(|(key, _, _, content_topic)| (key, topic_hash(&content_topic)))
+    }
+
+    /// The parts of the index of content topics in which there may be anything.
+    pub(super) fn content_parts(&self) -> Result<std::ops::Range<u32>, redb::Error> {
+        let [first, last] = [self.content.first()?, self.content.last()?];
+        let part = |row: Option<(AccessGuard<'_, &'static [u8; CONTENT_KEY]>, _)>| {
+            row.map(|(key, _)| content_part(key.value()))
+        };
+        Ok(part(first).zip(part(last)).map_or(0..0, |(first, last)| first..last.saturating_add(1)))
+    }
+
+    /// The entered keys of a content topic, and of those that share its hash, in a part and a range.
+    pub(super) fn content(
+        &self,
+        part: u32,
+        hash: u64,
+        range: &KeyRange,
+    ) -> Result<Range<'static, &'static [u8; CONTENT_KEY], u64>, redb::Error> {
+        let [start, end] = [range.start(), range.end()].map(|key| content_key(part, hash, &key));
+        Ok(self.content.range::<&[u8; CONTENT_KEY]>(&start..&end)?)
     }
 
     /// The entered keys in a range, with their sequences.

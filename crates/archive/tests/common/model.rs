@@ -7,7 +7,8 @@ use std::{
 
 use bytes::Bytes;
 use hearken_archive::{
-    Admission, Archive, ArchiveOptions, Candidate, Filter, MessageFormat, Origin, PageLimit, RefusalReason, Validator,
+    Admission, Archive, ArchiveOptions, Candidate, Filter, MessageFormat, Origin, PageLimit, Query, RefusalReason,
+    Validator,
 };
 use hearken_tree::{GroupId, Key, KeyRange, Tree};
 use rand::{Rng, RngExt, SeedableRng};
@@ -286,6 +287,25 @@ impl Model {
             assert_eq!(stored.body, self.messages[key].2);
             assert!(sequences.insert(stored.sequence), "a sequence was used twice");
             assert_eq!(archive.find(&key.id()).unwrap(), Some(*key));
+        }
+        let topics: BTreeSet<&String> = self.messages.values().map(|(_, content_topic, _)| content_topic).collect();
+        for (place, topic) in topics.into_iter().enumerate() {
+            let newest_first = place % 2 == 0;
+            let wanted = self.messages.iter().filter(|(_, (_, content_topic, _))| content_topic == topic);
+            let mut wanted: Vec<Key> = wanted.map(|(key, _)| *key).collect();
+            if newest_first {
+                wanted.reverse();
+            }
+            let query = Query {
+                pubsub_topic: None,
+                content_topics: BTreeSet::from([topic.clone()]),
+                range: KeyRange::ALL,
+                newest_first,
+                limit: PageLimit { messages: usize::MAX, bytes: usize::MAX },
+            };
+            let found = archive.query(&query).unwrap();
+            let found: Vec<Key> = found.messages.iter().map(|message| message.key).collect();
+            assert_eq!(found, wanted, "{topic}");
         }
     }
 }

@@ -36,6 +36,9 @@ fn print(report: &CheckReport) {
     if report.lost_ids > 0 {
         println!("entered {} messages again that could not be found by their ids", report.lost_ids);
     }
+    if report.lost_topics > 0 {
+        println!("{} messages could not be found by their content topics: that index is made anew", report.lost_topics);
+    }
     if report.wrong_counts {
         println!("set the counts of messages and bytes right");
     }

@@ -41,6 +41,8 @@ pub(super) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     let imported = import.finish();
     summarise(&imported, start.elapsed().as_secs_f64());
     end?;
+    // So that the node that starts next need not.
+    folder.archive.index_topics()?;
     Ok(if imported.bad == 0 { ExitCode::SUCCESS } else { ExitCode::from(INCOMPLETE) })
 }
 
