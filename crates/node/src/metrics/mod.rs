@@ -23,7 +23,9 @@ pub(crate) const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 pub struct Metrics {
     facade: PrometheusHandle,
     libp2p: Libp2p,
-    registry: Mutex<Registry>,
+    events: Registry,
+    /// What the swarm counts by itself: the relay's mesh, bytes by transport.
+    swarm: Mutex<Registry>,
 }
 
 /// Measures from here on; to be called once at the start of a program whose metrics are to be read. Further calls give the same.
@@ -54,9 +56,14 @@ impl Metrics {
             tracing::warn!("this process has another recorder of metrics: /metrics shows libp2p's only");
         }
         table::register();
-        let mut registry = Registry::default();
-        let libp2p = Libp2p::new(&mut registry);
-        Metrics { facade, libp2p, registry: Mutex::new(registry) }
+        let mut events = Registry::default();
+        let libp2p = Libp2p::new(&mut events);
+        Metrics { facade, libp2p, events, swarm: Mutex::default() }
+    }
+
+    /// Shows what a swarm counts by itself: that of the process's node, or of the one that was started last.
+    pub(crate) fn take_swarm(&self, registry: Registry) {
+        *self.swarm.lock().unwrap_or_else(PoisonError::into_inner) = registry;
     }
 
     /// Counts what the swarm tells.
@@ -89,11 +96,13 @@ impl Metrics {
         measure(node);
         process::measure();
         let mut out = self.facade.render();
-        let registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut libp2p = String::new();
-        // Writing into memory does not fail.
-        if prometheus_client::encoding::text::encode(&mut libp2p, &registry).is_ok() {
-            text::append(&mut out, &libp2p);
+        let swarm = self.swarm.lock().unwrap_or_else(PoisonError::into_inner);
+        for registry in [&self.events, &*swarm] {
+            let mut libp2p = String::new();
+            // Writing into memory does not fail.
+            if prometheus_client::encoding::text::encode(&mut libp2p, registry).is_ok() {
+                text::append(&mut out, &libp2p);
+            }
         }
         out
     }

@@ -11,6 +11,7 @@ use hearken_waku::framing::{read_frame, write_frame};
 use hearken_waku::store::{Entry, Pager, PagerError, Progress, RESPONSE_MAX, StoreQuery, StoreRequest, StoreResponse};
 use libp2p::gossipsub::{self, IdentTopic, MessageAcceptance, MessageAuthenticity};
 use libp2p::identity::Keypair;
+use libp2p::metrics::Registry;
 use libp2p::swarm::{NetworkBehaviour, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, StreamProtocol, Swarm, identify, ping};
 use libp2p_stream::{Control, OpenStreamError};
@@ -107,7 +108,8 @@ impl Client {
             identify: identify(&keypair),
             ping: ping::Behaviour::default(),
         };
-        let mut swarm = Box::pin(build(keypair, behaviour)).await.map_err(ClientError::from)?;
+        let mut swarm =
+            Box::pin(build(keypair, behaviour, &mut Registry::default())).await.map_err(ClientError::from)?;
         let control = swarm.behaviour().streams.new_control();
         let hosted = host(control.clone(), &relay)?;
         let unreachable = |reason: String| ClientError::Unreachable { address: address.clone(), reason };

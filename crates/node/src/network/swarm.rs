@@ -5,6 +5,7 @@ use std::time::Duration;
 use libp2p::connection_limits::{self, ConnectionLimits};
 use libp2p::gossipsub::{self, MessageAuthenticity, PeerScoreThresholds};
 use libp2p::identity::Keypair;
+use libp2p::metrics::Registry;
 use libp2p::swarm::NetworkBehaviour;
 use libp2p::swarm::behaviour::toggle::Toggle;
 use libp2p::{PeerId, Swarm, SwarmBuilder, identify, mdns, noise, ping, tcp, yamux};
@@ -12,6 +13,7 @@ use libp2p::{PeerId, Swarm, SwarmBuilder, identify, mdns, noise, ping, tcp, yamu
 use super::per_address::PerAddress;
 use super::relay::{relay_config, scores};
 use crate::config::Config;
+use crate::discovery::system_resolver;
 
 /// Between two peers without a common group nothing may keep a connection in use; streams of the synchronisation are warm anyway.
 const IDLE: Duration = Duration::from_secs(600);
@@ -41,30 +43,36 @@ impl SetupError {
     }
 }
 
-/// A node's swarm, and what its gossipsub was built with.
+/// A node's swarm, and what its gossipsub was built with. What libp2p counts by itself goes into `registry`.
 pub(crate) async fn swarm(
     config: &Config,
     keypair: Keypair,
+    registry: &mut Registry,
 ) -> Result<(Swarm<Behaviour>, gossipsub::Config), SetupError> {
     let relay = relay_config(config.messages.max_size)?;
-    let behaviour = behaviour(config, relay.clone(), &keypair)?;
-    Ok((build(keypair, behaviour).await?, relay))
+    let behaviour = behaviour(config, relay.clone(), &keypair, registry)?;
+    Ok((build(keypair, behaviour, registry).await?, relay))
 }
 
 /// A swarm over every transport that Waku's nodes and clients use: TCP and WebSocket, each with noise and with yamux or, where
-/// a peer knows no other, mplex; QUIC. Names are resolved by the system's configuration.
-pub(super) async fn build<B: NetworkBehaviour>(keypair: Keypair, behaviour: B) -> Result<Swarm<B>, SetupError> {
+/// a peer knows no other, mplex; QUIC. Names are resolved as the system is configured to.
+pub(super) async fn build<B: NetworkBehaviour>(
+    keypair: Keypair,
+    behaviour: B,
+    registry: &mut Registry,
+) -> Result<Swarm<B>, SetupError> {
     let muxers = (yamux::Config::default, mplex);
+    let (resolver, options) = system_resolver();
     let swarm = SwarmBuilder::with_existing_identity(keypair)
         .with_tokio()
         .with_tcp(tcp::Config::default().nodelay(true), noise::Config::new, muxers)
         .map_err(SetupError::new)?
         .with_quic()
-        .with_dns()
-        .map_err(|error| SetupError(format!("the system's resolver configuration: {error}")))?
+        .with_dns_config(resolver, options)
         .with_websocket(noise::Config::new, muxers)
         .await
         .map_err(SetupError::new)?
+        .with_bandwidth_metrics(registry)
         .with_behaviour(|_| behaviour)
         .map_err(SetupError::new)?
         .with_swarm_config(|swarm| swarm.with_idle_connection_timeout(IDLE))
@@ -79,8 +87,16 @@ fn mplex() -> libp2p_mplex::Config {
     mplex
 }
 
-fn behaviour(config: &Config, relay: gossipsub::Config, keypair: &Keypair) -> Result<Behaviour, SetupError> {
-    let mut gossipsub = gossipsub::Behaviour::new(MessageAuthenticity::Anonymous, relay).map_err(SetupError::new)?;
+fn behaviour(
+    config: &Config,
+    relay: gossipsub::Config,
+    keypair: &Keypair,
+    registry: &mut Registry,
+) -> Result<Behaviour, SetupError> {
+    let gossipsub = gossipsub::Behaviour::new(MessageAuthenticity::Anonymous, relay).map_err(SetupError::new)?;
+    // Names of topics that only others know are foreign text, and there may be any number of them.
+    let counted = gossipsub::MetricsConfig { max_never_subscribed_topics: 0, ..Default::default() };
+    let mut gossipsub = gossipsub.with_metrics(registry.sub_registry_with_prefix("gossipsub"), counted);
     gossipsub.with_peer_score(scores(), PeerScoreThresholds::default()).map_err(SetupError::new)?;
     let limits = ConnectionLimits::default()
         .with_max_established(Some(config.max_connections))

@@ -9,6 +9,7 @@ use std::time::Instant;
 use hearken::{AntiEntropy, Commands, Host, SpawnError};
 use hearken_archive::Archive;
 use hearken_waku::metadata::Metadata;
+use libp2p::metrics::Registry;
 use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, Swarm, gossipsub};
 use tokio::sync::{mpsc, watch};
@@ -67,7 +68,12 @@ impl Node {
         let watched = Arc::new(Watched::new(archive, work));
         let archive: Arc<dyn Archive> = watched.clone();
         let peer_id = keypair.public().to_peer_id();
-        let (mut swarm, gossipsub) = Box::pin(swarm(config, keypair)).await?;
+        // Without anybody to read it, what is counted goes nowhere.
+        let mut registry = Registry::default();
+        let (mut swarm, gossipsub) = Box::pin(swarm(config, keypair, &mut registry)).await?;
+        if let Some(metrics) = options.metrics {
+            metrics.take_swarm(registry);
+        }
         for address in &config.listen {
             listen(&mut swarm, address)?;
         }
