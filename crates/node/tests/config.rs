@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Command, FromArgMatches};
-use hearken_node::config::{Bound, ByteSize, Config, DEFAULTS, GroupConfig, Source, print};
+use hearken_node::config::{Bound, ByteSize, Config, DEFAULTS, GroupConfig, NoShard, Source, print};
 
 /// The settings of a file with these flags; errors call the file "node.toml".
 fn load_with(text: &str, flags: &[&str]) -> Result<Config, String> {
@@ -52,14 +52,30 @@ fn printed_settings_are_read_back() {
 #[test]
 fn a_network_with_autosharding_stands_for_its_shards() {
     let groups = |text: &str| load(&format!("groups = [{text}]")).map(|config| config.groups);
-    let all: Vec<GroupConfig> = (0..8).map(|n| GroupConfig::whole(&format!("/waku/2/rs/1/{n}"))).collect();
+    let whole = |n| GroupConfig::whole(&format!("/waku/2/rs/1/{n}")).in_network_of(8);
+    let all: Vec<GroupConfig> = (0..8).map(whole).collect();
     assert_eq!(groups("{ cluster = 1, shards = 8 }"), Ok(all));
     let topics = ["/toy-chat/2/huilong/proto", "/toy-chat/2/other/proto"];
     let found = groups(&format!("{{ cluster = 1, shards = 8, content_topics = {topics:?} }}")).unwrap();
-    let shard = GroupConfig { pubsub_topic: "/waku/2/rs/1/7".into(), content_topics: topics.map(str::to_owned).into() };
-    assert_eq!(found, [shard], "the name of a topic does not decide its shard, the application does");
+    let expected = GroupConfig { content_topics: topics.map(str::to_owned).into(), ..whole(7) };
+    assert_eq!(found, [expected], "the name of a topic does not decide its shard, the application does");
     let wrong = groups("{ cluster = 1, shards = 8, content_topics = ['/toy-chat'] }").unwrap_err();
     assert!(wrong.contains("expected a content topic") && wrong.contains("/toy-chat"), "{wrong}");
+}
+
+#[test]
+fn a_content_topic_leads_to_its_shard_where_the_network_is_known() {
+    let shard = |groups: &str, topic: &str| load(&format!("groups = [{groups}]")).unwrap().shard_of(topic);
+    let topic = "/toy-chat/2/huilong/proto";
+    assert_eq!(shard("{ cluster = 1, shards = 8 }", topic), Ok("/waku/2/rs/1/7".to_owned()));
+    assert_eq!(shard("{ pubsub_topic = '/waku/2/rs/1/7', shards = 8 }", topic), Ok("/waku/2/rs/1/7".to_owned()));
+    assert_eq!(shard("'/waku/2/rs/1/7'", topic), Err(NoShard::NoNetwork));
+    let elsewhere = shard("{ pubsub_topic = '/waku/2/rs/1/3', shards = 8 }", topic);
+    assert_eq!(elsewhere, Err(NoShard::NotRelayed("/waku/2/rs/1/7".to_owned())));
+    assert!(matches!(shard("{ cluster = 1, shards = 8 }", "toy-chat"), Err(NoShard::Topic(_))));
+    // And it is written as it is read.
+    let config = load("groups = [{ pubsub_topic = '/waku/2/rs/1/3', shards = 8 }]").unwrap();
+    assert_eq!(load(&print(&config).unwrap()).unwrap(), config);
 }
 
 #[test]
@@ -87,7 +103,7 @@ fn lists_are_repeated_or_separated_by_commas_or_written_as_toml() {
         assert_eq!(load_with("", flags).unwrap().peers, expected);
     }
     let groups = "['/a', { pubsub_topic = '/b', content_topics = ['/c/1/d/proto'] }]";
-    let part = GroupConfig { pubsub_topic: "/b".to_owned(), content_topics: ["/c/1/d/proto".to_owned()].into() };
+    let part = GroupConfig { content_topics: ["/c/1/d/proto".to_owned()].into(), ..GroupConfig::whole("/b") };
     assert_eq!(load_with("", &["--groups", groups]).unwrap().groups, [GroupConfig::whole("/a"), part]);
 }
 

@@ -20,8 +20,74 @@ pub(super) async fn messages(
 ) -> Result<Json<Vec<JsonMessage>>, Refusal> {
     let node = state.node.running().ok_or_else(Refusal::stopped)?;
     let bodies = node.relayed(&topic).ok_or_else(|| unknown(&state, &topic))?;
+    Ok(Json(readable(bodies)))
+}
+
+fn readable(bodies: Vec<Bytes>) -> Vec<JsonMessage> {
     let messages = bodies.into_iter().filter_map(|body| WakuMessage::decode(body).ok());
-    Ok(Json(messages.map(|message| JsonMessage::new(&message)).collect()))
+    messages.map(|message| JsonMessage::new(&message)).collect()
+}
+
+/// Confirms that pubsub topics are relayed: which ones is a setting.
+pub(super) async fn subscribe(
+    Extract(state): Extract<State>,
+    ask::Json(topics): ask::Json<Vec<String>>,
+) -> Result<&'static str, Refusal> {
+    match topics.iter().find(|topic| !relays(&state, topic)) {
+        None => Ok("OK"),
+        Some(topic) => Err(Refusal::bad(not_relayed(&state, topic))),
+    }
+}
+
+/// Keeps what is relayed of content topics from now on, to be fetched.
+pub(super) async fn subscribe_auto(
+    Extract(state): Extract<State>,
+    ask::Json(topics): ask::Json<Vec<String>>,
+) -> Result<&'static str, Refusal> {
+    let node = state.node.running().ok_or_else(Refusal::stopped)?;
+    for topic in &topics {
+        shard(&state, topic)?;
+    }
+    if !node.keep_relayed(&topics) {
+        let message =
+            "the node keeps messages of 256 content topics at most: expected fewer, or some to be unsubscribed";
+        return Err(Refusal::bad(message));
+    }
+    Ok("OK")
+}
+
+/// Keeps it no more.
+pub(super) async fn unsubscribe_auto(
+    Extract(state): Extract<State>,
+    ask::Json(topics): ask::Json<Vec<String>>,
+) -> Result<&'static str, Refusal> {
+    let node = state.node.running().ok_or_else(Refusal::stopped)?;
+    node.forget_relayed(&topics);
+    Ok("OK")
+}
+
+/// The messages relayed of a content topic since this was last asked.
+pub(super) async fn messages_auto(
+    Extract(state): Extract<State>,
+    Segment(topic): Segment,
+) -> Result<Json<Vec<JsonMessage>>, Refusal> {
+    let node = state.node.running().ok_or_else(Refusal::stopped)?;
+    let bodies = node.relayed_of(&topic).ok_or_else(|| {
+        let found = quote(&topic);
+        Refusal::missing(format!("nobody has subscribed to {found}: expected POST /relay/v1/auto/subscriptions before"))
+    })?;
+    Ok(Json(readable(bodies)))
+}
+
+/// Publishes a message on the shard of its content topic.
+pub(super) async fn publish_auto(
+    Extract(state): Extract<State>,
+    ask::Json(message): ask::Json<JsonMessage>,
+) -> Result<&'static str, Refusal> {
+    let node = state.node.running().ok_or_else(Refusal::stopped)?;
+    let message = message.message(node.clock().now())?;
+    let topic = shard(&state, &message.content_topic)?;
+    send(&node, &topic, message.encode_to_vec().into()).await
 }
 
 /// Publishes a message on a pubsub topic.
@@ -31,7 +97,7 @@ pub(super) async fn publish(
     ask::Json(message): ask::Json<JsonMessage>,
 ) -> Result<&'static str, Refusal> {
     let node = state.node.running().ok_or_else(Refusal::stopped)?;
-    if !state.config.groups.iter().any(|group| group.pubsub_topic == topic) {
+    if !relays(&state, &topic) {
         return Err(Refusal::bad(format!("the message was not published: {}", not_relayed(&state, &topic))));
     }
     let body = message.message(node.clock().now())?.encode_to_vec();
@@ -51,6 +117,16 @@ async fn send(node: &Running, topic: &str, body: Bytes) -> Result<&'static str, 
         Err(error @ PublishError::Refused(_)) => Err(Refusal::bad(error.to_string())),
         Err(error) => Err(Refusal::unavailable(error.to_string())),
     }
+}
+
+fn relays(state: &State, topic: &str) -> bool {
+    state.config.groups.iter().any(|group| group.pubsub_topic == topic)
+}
+
+/// The pubsub topic of a content topic.
+fn shard(state: &State, content_topic: &str) -> Result<String, Refusal> {
+    let refusal = |error| Refusal::bad(format!("the content topic {} cannot be used: {error}", quote(content_topic)));
+    state.config.shard_of(content_topic).map_err(refusal)
 }
 
 fn unknown(state: &State, topic: &str) -> Refusal {

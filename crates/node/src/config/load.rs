@@ -109,7 +109,7 @@ impl Config {
             if let Some(topic) = topics.find(|topic| !topic.starts_with('/')) {
                 return Some(("groups", format!("holds the topic {topic:?}: expected one that begins with \"/\"")));
             }
-            if self.groups.iter().take(index).any(|other| other == group) {
+            if self.groups.iter().take(index).any(|other| other.filter() == group.filter()) {
                 return Some(("groups", format!("holds the group of {:?} twice", group.pubsub_topic)));
             }
         }

@@ -73,6 +73,8 @@ pub struct GroupConfig {
     pub pubsub_topic: String,
     /// Content topics; none: all of them.
     pub content_topics: BTreeSet<String>,
+    /// How many shards the topic's network has, where that is said: so many are needed to find a content topic's shard.
+    pub network_shards: Option<u16>,
 }
 
 /// Finding peers beside those that are named.
@@ -235,23 +237,69 @@ impl Config {
     pub fn filters(&self) -> Vec<Filter> {
         self.groups.iter().map(GroupConfig::filter).collect()
     }
+
+    /// The pubsub topic on which messages of a content topic travel (autosharding).
+    ///
+    /// # Errors
+    /// [`NoShard`], if it is no content topic, if the groups do not say how many shards their network has, or if the shard is not
+    /// relayed here.
+    pub fn shard_of(&self, content_topic: &str) -> Result<String, NoShard> {
+        let topic: ContentTopic = content_topic.parse()?;
+        let network =
+            |group: &GroupConfig| Some((group.pubsub_topic.parse::<Shard>().ok()?.cluster, group.network_shards?));
+        let networks: BTreeSet<(u16, u16)> = self.groups.iter().filter_map(network).collect();
+        let mut found = None;
+        for (cluster, shards) in networks {
+            let shard = autoshard(&topic, cluster, shards)?.to_string();
+            if self.groups.iter().any(|group| group.pubsub_topic == shard) {
+                return Ok(shard);
+            }
+            found = Some(shard);
+        }
+        Err(found.map_or(NoShard::NoNetwork, NoShard::NotRelayed))
+    }
 }
 
 impl GroupConfig {
     /// All messages of a pubsub topic.
     pub fn whole(pubsub_topic: &str) -> GroupConfig {
-        GroupConfig { pubsub_topic: pubsub_topic.to_owned(), content_topics: BTreeSet::new() }
+        GroupConfig { pubsub_topic: pubsub_topic.to_owned(), content_topics: BTreeSet::new(), network_shards: None }
     }
 
-    fn filter(&self) -> Filter {
+    /// The same in a network of so many shards.
+    #[must_use]
+    pub fn in_network_of(self, shards: u16) -> GroupConfig {
+        GroupConfig { network_shards: Some(shards), ..self }
+    }
+
+    /// The group as the archive knows it.
+    pub fn filter(&self) -> Filter {
         Filter { pubsub_topic: self.pubsub_topic.clone(), content_topics: self.content_topics.clone() }
     }
+}
+
+/// A content topic has no shard here.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NoShard {
+    /// It is no content topic.
+    #[error(transparent)]
+    Topic(#[from] TopicError),
+    /// It takes the size of the network to find one.
+    #[error(
+        "the settings do not say how many shards the network has: expected groups such as {{ cluster = 1, shards = 8 }}, or \
+         {{ pubsub_topic = \"/waku/2/rs/1/0\", shards = 8 }}"
+    )]
+    NoNetwork,
+    /// It is this one.
+    #[error("its shard, {0}, is not relayed here (setting groups)")]
+    NotRelayed(String),
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(
     untagged,
-    expecting = "expected a pubsub topic, or { pubsub_topic = \"...\", content_topics = [\"...\"] }, or \
+    expecting = "expected a pubsub topic, or { pubsub_topic = \"...\" } with content_topics = [\"...\"] or shards = 8, or \
                  { cluster = 1, shards = 8 } with content_topics or without"
 )]
 enum WrittenGroup {
@@ -264,7 +312,10 @@ enum WrittenGroup {
 #[serde(deny_unknown_fields)]
 struct PartOfTopic {
     pubsub_topic: String,
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     content_topics: BTreeSet<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    shards: Option<u16>,
 }
 
 /// A network that finds the shard of a message by its content topic: all of its shards, or those of some content topics.
@@ -282,8 +333,8 @@ impl WrittenGroup {
     fn expand(self) -> Result<Vec<GroupConfig>, TopicError> {
         match self {
             WrittenGroup::Whole(pubsub_topic) => Ok(vec![GroupConfig::whole(&pubsub_topic)]),
-            WrittenGroup::Part(PartOfTopic { pubsub_topic, content_topics }) => {
-                Ok(vec![GroupConfig { pubsub_topic, content_topics }])
+            WrittenGroup::Part(PartOfTopic { pubsub_topic, content_topics, shards }) => {
+                Ok(vec![GroupConfig { pubsub_topic, content_topics, network_shards: shards }])
             }
             WrittenGroup::Autosharded(network) => network.expand(),
         }
@@ -294,7 +345,7 @@ impl Autosharded {
     fn expand(self) -> Result<Vec<GroupConfig>, TopicError> {
         let Autosharded { cluster, shards, content_topics } = self;
         if content_topics.is_empty() {
-            let topic = |index| GroupConfig::whole(&Shard { cluster, index }.to_string());
+            let topic = |index| GroupConfig::whole(&Shard { cluster, index }.to_string()).in_network_of(shards);
             return Ok((0..shards).map(topic).collect());
         }
         let mut groups: BTreeMap<Shard, BTreeSet<String>> = BTreeMap::new();
@@ -302,8 +353,11 @@ impl Autosharded {
             let shard = autoshard(&topic.parse::<ContentTopic>()?, cluster, shards)?;
             groups.entry(shard).or_default().insert(topic);
         }
-        let group =
-            |(shard, content_topics): (Shard, _)| GroupConfig { pubsub_topic: shard.to_string(), content_topics };
+        let group = |(shard, content_topics): (Shard, _)| GroupConfig {
+            pubsub_topic: shard.to_string(),
+            content_topics,
+            network_shards: Some(shards),
+        };
         Ok(groups.into_iter().map(group).collect())
     }
 }
@@ -316,10 +370,10 @@ fn groups<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<GroupConfig>
 
 impl Serialize for GroupConfig {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let GroupConfig { pubsub_topic, content_topics } = self.clone();
-        let written = match content_topics.is_empty() {
+        let GroupConfig { pubsub_topic, content_topics, network_shards: shards } = self.clone();
+        let written = match content_topics.is_empty() && shards.is_none() {
             true => WrittenGroup::Whole(pubsub_topic),
-            false => WrittenGroup::Part(PartOfTopic { pubsub_topic, content_topics }),
+            false => WrittenGroup::Part(PartOfTopic { pubsub_topic, content_topics, shards }),
         };
         written.serialize(serializer)
     }

@@ -222,6 +222,23 @@ impl Running {
         self.activity.fetch(pubsub_topic)
     }
 
+    /// The messages of a content topic since this was last called, as far as they are remembered; `None` if nobody asked to
+    /// [have them kept](Running::keep_relayed).
+    pub fn relayed_of(&self, content_topic: &str) -> Option<Vec<Bytes>> {
+        self.activity.fetch_content(content_topic)
+    }
+
+    /// From now on, relayed messages of these content topics are remembered for [`Running::relayed_of`]; `false`, and nothing has
+    /// changed, if there are too many of them (256).
+    pub fn keep_relayed(&self, content_topics: &[String]) -> bool {
+        self.activity.keep(content_topics)
+    }
+
+    /// They are not any more.
+    pub fn forget_relayed(&self, content_topics: &[String]) {
+        self.activity.forget(content_topics);
+    }
+
     /// The time it lives in.
     pub fn clock(&self) -> Clock {
         self.clock
