@@ -67,6 +67,70 @@ fn a_published_message_is_relayed_stored_found_and_deleted_for_good() {
     }
 }
 
+/// As a client that knows content topics only, and leaves shards to the nodes.
+#[test]
+fn messages_go_by_their_content_topics_where_the_network_is_known() {
+    const MESSAGES: &str = "/relay/v1/auto/messages";
+    const SUBSCRIPTIONS: &str = "/relay/v1/auto/subscriptions";
+    let _turn = turn();
+    let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let network = "--groups=[{ cluster = 66, shards = 8 }]";
+    let other = Node::start_with(there.path(), &[], &[network]);
+    let node = Node::start_with(here.path(), &[other.address()], &[network]);
+    let (http, elsewhere) = (node.http(), other.http());
+    let connected = |json: &Value| json[0]["protocols"].as_array().map(drop);
+    elsewhere.until("/admin/v1/peers", "a peer", connected);
+
+    let (wanted, unwanted) = ("/toy-chat/2/huilong/proto", "/toy-chat/2/other/proto");
+    let path = format!("{MESSAGES}/{}", wanted.replace('/', "%2F"));
+    elsewhere.get(&path).expect(404);
+    elsewhere.post(SUBSCRIPTIONS, &json!([wanted])).expect(200);
+    assert_eq!(elsewhere.json(&path), json!([]));
+    for (text, topic) in [("no", unwanted), ("yes", wanted)] {
+        http.post(MESSAGES, &message(text, topic)).expect(200);
+    }
+    // It is relayed, or repaired: then it is stored, and not relayed.
+    let stored = format!("/store/v3/messages?includeData=true&contentTopics={}", wanted.replace('/', "%2F"));
+    let there = elsewhere.until(&stored, "the message", |json| json["messages"].get(0).cloned());
+    assert_eq!(there["pubsubTopic"], "/waku/2/rs/66/7", "the shard of the specification's example");
+    let got = http.json("/relay/v1/messages/%2Fwaku%2F2%2Frs%2F66%2F7");
+    assert_eq!(got.as_array().map(Vec::len), Some(2), "{got}");
+    for got in elsewhere.json(&path).as_array().unwrap() {
+        assert_eq!(got["payload"], BASE64_STANDARD.encode("yes"));
+    }
+    // What a node publishes counts for its own subscribers, too.
+    http.post(SUBSCRIPTIONS, &json!([wanted])).expect(200);
+    http.post(MESSAGES, &message("again", wanted)).expect(200);
+    let got = http.json(&path);
+    assert_eq!(got[0]["payload"], BASE64_STANDARD.encode("again"), "{got}");
+    assert_eq!(http.json(&path), json!([]), "what was fetched is gone");
+    let unsubscribe = json!([wanted]).to_string();
+    http.send("DELETE", SUBSCRIPTIONS, &[("content-type", "application/json")], unsubscribe.as_bytes()).expect(200);
+    http.get(&path).expect(404);
+
+    let too_many: Vec<String> = (0..300).map(|n| format!("/toy-chat/2/{n}/proto")).collect();
+    http.post(SUBSCRIPTIONS, &json!(too_many)).expect(400);
+    for wrong in [json!(["toy-chat"]), json!("/toy-chat/2/huilong/proto"), json!(["/9/toy-chat/2/huilong/proto"])] {
+        http.post(SUBSCRIPTIONS, &wrong).expect(400);
+    }
+    http.post(MESSAGES, &message("a", "toy-chat")).expect(400);
+    http.post("/relay/v1/subscriptions", &json!(["/waku/2/rs/66/3"])).expect(200);
+    let said = http.post("/relay/v1/subscriptions", &json!(["/waku/2/rs/1/3"])).expect(400);
+    assert!(said.body.contains("not relayed here"), "{said:#?}");
+    for node in [node, other] {
+        node.stop().success();
+    }
+}
+
+#[test]
+fn content_topics_without_a_known_network_are_refused() {
+    let data = tempfile::tempdir().unwrap();
+    let node = Node::start(data.path(), &[]);
+    let said = node.http().post("/relay/v1/auto/messages", &message("a", "/toy-chat/2/huilong/proto")).expect(400);
+    assert!(said.body.contains("how many shards") && said.body.contains("shards = 8"), "{said:#?}");
+    node.stop().success();
+}
+
 #[test]
 fn stored_messages_are_read_in_pages_in_both_directions() {
     let data = tempfile::tempdir().unwrap();
@@ -125,6 +189,15 @@ fn what_is_malformed_is_refused_with_a_reason_and_does_no_harm() {
         ("/sync/v1/now", "{\"grup\":\"a\"}".to_owned()),
         ("/sync/v1/now", "{\"group\":\"a\"}".to_owned()),
         ("/sync/v1/now", "7".to_owned()),
+        ("/admin/v1/backfill", "{}".to_owned()),
+        ("/admin/v1/backfill", json!({ "from": 5, "to": 4, "peers": ["/ip4/127.0.0.1/tcp/1"] }).to_string()),
+        ("/admin/v1/backfill", json!({ "from": 4, "to": 5, "peers": ["nonsense"] }).to_string()),
+        ("/admin/v1/diff", json!({ "peer": "nonsense" }).to_string()),
+        ("/admin/v1/diff", json!({ "peer": "/ip4/127.0.0.1/tcp/1", "from": 5, "to": 4 }).to_string()),
+        ("/admin/v1/diff", json!({ "peer": "/ip4/127.0.0.1/tcp/1", "form": 5 }).to_string()),
+        ("/relay/v1/subscriptions", "7".to_owned()),
+        ("/relay/v1/auto/messages", "{}".to_owned()),
+        ("/relay/v1/auto/subscriptions", json!(["nonsense"]).to_string()),
         ("/admin/v1/peers", "[]".to_owned()),
         ("/admin/v1/peers", "[\"nonsense\"]".to_owned()),
         ("/admin/v1/peers", "[\"/ip4/127.0.0.1/tcp/1\"]".to_owned()),
@@ -137,6 +210,7 @@ fn what_is_malformed_is_refused_with_a_reason_and_does_no_harm() {
     http.send("POST", TOPIC, &[("content-type", "text/plain")], b"{}").expect(415);
     let gets = [
         ("/relay/v1/messages/%2Fother", 404),
+        ("/relay/v1/auto/messages/%2Fother", 404),
         ("/relay/v1/messages/%2Fwaku%2F2%2Frs%2F66%2F0%00", 404),
         ("/store/v3/messages?contentTopic=/a", 400),
         ("/store/v3/messages?pageSize=-1", 400),

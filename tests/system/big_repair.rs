@@ -63,7 +63,7 @@ fn repair(count: u64, size: usize) {
         "{missing} of {count} messages of {size} bytes, {gigabytes:.3} GB: repaired in {took:.2} s (bound {bound:.2} s)"
     );
     for (name, node, http) in [("the one that lacked them", &node, http), ("its neighbour", &source, source.http())] {
-        let peak = peak_memory(node.id());
+        let peak = node.peak_memory();
         println!("{name}: at most {} MiB, {}", peak >> 20, shares(&http));
         assert!(peak < MEMORY, "{} MiB where {} are allowed", peak >> 20, MEMORY >> 20);
     }
@@ -100,13 +100,6 @@ fn fill(data: &Path, count: u64, size: usize, start: u64, keep: impl Fn(u64) -> 
     }
     drop(input);
     assert!(child.wait().unwrap().success(), "the import failed");
-}
-
-/// The most memory that a process ever had.
-fn peak_memory(id: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
 }
 
 fn shares(http: &Http) -> String {

@@ -57,6 +57,48 @@ fn history_comes_by_sync_and_beyond_the_window_by_store() {
     node.stop().success();
 }
 
+/// The same while the folder's own node runs: it does the work, asked by the same commands.
+#[test]
+fn a_running_node_fetches_and_compares_as_well() {
+    let _turn = turn();
+    let [there, here] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let trace = Trace::generate(63, 1000);
+    import(there.path(), &trace);
+    import(here.path(), &trace.pick(|index| index % 10 != 3));
+    let other = Node::start_with(there.path(), &[], &["--sync-window=20m"]);
+    let node = Node::start(here.path(), &[]);
+    let api = node.http().base().trim_start_matches("http://").to_owned();
+
+    let data = here.path().display().to_string();
+    let (from, to) = (ago(55), ago(5));
+    let common = ["--data-dir", &data, "--api-listen", &api, "--from", &from, "--to", &to];
+    let diff = [&["diff", other.address(), "--show=1000"][..], &common].concat();
+    let found = hearken(&diff).failure_with(3, &[]);
+    assert!(found.stdout.contains("100 messages differ"), "{found:#?}");
+    assert_eq!(found.stdout.lines().filter(|line| line.contains("only there")).count(), 100, "{found:#?}");
+
+    let backfill = [&["backfill", "--peer", other.address()][..], &common].concat();
+    let said = hearken(&backfill).success();
+    let [stored, by_sync, by_store, ..] = numbers(&said.stderr)[..] else { panic!("{said:#?}") };
+    assert_eq!((stored, by_sync + by_store), (100, 100), "{said:#?}");
+    assert!(by_sync > 0 && by_store > 0, "{said:#?}");
+    assert!(hearken(&diff).success().stdout.contains("0 messages differ"));
+
+    // What cannot be done says why, as it does without the node.
+    let nowhere = [&["backfill", "--peer", "/ip4/127.0.0.1/tcp/1"][..], &common].concat();
+    hearken(&nowhere).failure(&["/ip4/127.0.0.1/tcp/1", "cannot be reached"]);
+    let elsewhere = other.http().base().trim_start_matches("http://").to_owned();
+    let wrong = ["diff", other.address(), "--data-dir", &data, "--api-listen", &elsewhere];
+    hearken(wrong).failure(&["another node is meant"]);
+    let deaf = ["diff", other.address(), "--data-dir", &data, "--api-listen", "127.0.0.1:1"];
+    hearken(deaf).failure(&["a node runs on this data folder", "api.listen"]);
+    hearken(["diff", other.address(), "--data-dir", &data, "--api-listen", "off"]).failure(&["api.listen", "stop it"]);
+
+    other.stop().success();
+    node.stop().success();
+    assert_eq!(export(here.path()), trace.messages());
+}
+
 /// A node starts from nothing with the whole history of another: what one needs to move from a running store node.
 #[test]
 fn an_empty_node_takes_the_history_of_another_by_store() {

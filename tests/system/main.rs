@@ -13,6 +13,7 @@
 //! | `charts` | what the simulator draws, opened in a headless Chromium |
 //! | `demo` | `hearken demo` makes five nodes equal |
 //! | `big_repair` | how long a big repair takes, and what it takes |
+//! | `many_messages` | how a node does that holds ten million |
 //! | `kills` | a node killed in the middle of its repair loses nothing and finishes |
 //! | `chain` | a message known at one end of ten nodes in a row reaches the other |
 //! | `validator` | a node that refuses some messages is equal but for those, and never gets one twice |
@@ -41,6 +42,7 @@ mod fetch;
 mod harness;
 mod javascript;
 mod kills;
+mod many_messages;
 mod observe;
 mod page;
 mod resilience;

@@ -22,7 +22,9 @@
 //! | module | holds |
 //! | --- | --- |
 //! | `backfill` | older history, fetched by sync or by Store v3 |
+//! | `diff` | which messages a node and another do not have in common |
 //! | `cli` | the command line |
+//! | `remote` | its commands on a data folder whose node is running: what the node is asked, and tells |
 //! | `config` | settings: defaults, file, environment, flags |
 //! | `folder`, `identity` | the data folder: archive and key |
 //! | `network` | the swarm, and staying connected to configured peers |
@@ -41,6 +43,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod demo;
+mod diff;
 pub mod discovery;
 pub mod export;
 pub mod faults;
@@ -51,6 +54,7 @@ pub mod metrics;
 mod network;
 pub mod node;
 mod page;
+mod remote;
 pub mod trace;
 
 pub use hearken_waku::ndjson;

@@ -11,6 +11,7 @@
 //! | `ask` | reading bodies, queries and paths; `refusal`: what is answered when they are wrong |
 //! | `message` | messages as JSON |
 //! | `info`, `relay`, `store`, `admin` | nwaku's routes |
+//! | `work` | fetching history and comparing with another node, which take long |
 //! | `settings` | those that change while the node runs |
 //! | `sync`, `events`, `verdict` | our own: how things stand, as it changes, and in a sentence |
 
@@ -28,6 +29,7 @@ mod settings;
 mod store;
 mod sync;
 mod verdict;
+mod work;
 
 pub use server::{Api, ApiError, Listening};
 

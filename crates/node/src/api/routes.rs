@@ -10,8 +10,9 @@ use tower_http::timeout::TimeoutLayer;
 
 use super::refusal::{Refusal, quote};
 use super::server::State;
-use super::{admin, events, guard, info, relay, settings, store, sync};
+use super::{admin, events, guard, info, relay, settings, store, sync, work};
 use crate::page;
+use crate::remote::{BACKFILL, DIFF};
 
 /// How long an answer may take to begin.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -54,10 +55,17 @@ fn routes() -> Routes {
         .add(GET, "/debug/v1/version", info::version)
         .add(GET, "/relay/v1/messages/{pubsubTopic}", relay::messages)
         .add(POST, "/relay/v1/messages/{pubsubTopic}", relay::publish)
+        .add(POST, "/relay/v1/subscriptions", relay::subscribe)
+        .add(GET, "/relay/v1/auto/messages/{contentTopic}", relay::messages_auto)
+        .add(POST, "/relay/v1/auto/messages", relay::publish_auto)
+        .add(POST, "/relay/v1/auto/subscriptions", relay::subscribe_auto)
+        .add(DELETE, "/relay/v1/auto/subscriptions", relay::unsubscribe_auto)
         .add(GET, "/store/v3/messages", store::messages)
         .add(GET, "/admin/v1/peers", admin::peers)
         .add(POST, "/admin/v1/peers", admin::connect)
         .add(DELETE, "/admin/v1/messages/{messageHash}", admin::delete)
+        .add(POST, BACKFILL, work::backfill)
+        .add(POST, DIFF, work::diff)
         .add(GET, "/admin/v1/settings", settings::get)
         .add(POST, "/admin/v1/settings", settings::change)
         .add(POST, "/admin/v1/reload", settings::reload)

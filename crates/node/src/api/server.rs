@@ -76,6 +76,8 @@ pub(super) struct Shared {
     pub(super) metrics: &'static Metrics,
     pub(super) rates: Rates,
     pub(super) watchers: Watchers,
+    /// A turn at work that takes long.
+    pub(super) work: Arc<Semaphore>,
     /// Longest body of a request, in bytes.
     pub(super) max_body: usize,
     /// Whether other machines may change things.
@@ -122,6 +124,7 @@ impl Api {
             metrics,
             rates: Rates::new(config.api.rate),
             watchers: Watchers::default(),
+            work: Arc::new(Semaphore::new(1)),
             // Base64 makes four bytes of three; the rest is for the other fields, which escapes may lengthen.
             max_body: config.messages.max_size.as_usize().saturating_mul(2).max(64 << 10),
             admin: config.api.admin,

@@ -68,12 +68,20 @@ pub(super) fn verdict(config: &Config, node: &Running, groups: &[Group], neighbo
     let window = humantime::format_duration(config.sync.window);
     let when = if oldest < 2.0 { "just now".to_owned() } else { format!("{} ago", rough(oldest)) };
     let sentence =
-        format!("Yes: a neighbour held the same {} in the window of {window}, as of {when}.", messages(count));
+        format!("Yes, this node is whole: a neighbour held the same {} of the last {window}, {when}.", messages(count));
     verdict(Whole::Yes, sentence)
 }
 
 fn messages(count: u64) -> String {
-    if count == 1 { "1 message".to_owned() } else { format!("{count} messages") }
+    if count == 1 { "1 message".to_owned() } else { format!("{} messages", grouped(count)) }
+}
+
+/// A number with commas between thousands.
+fn grouped(number: u64) -> String {
+    match number {
+        0..1000 => number.to_string(),
+        _ => format!("{},{:03}", grouped(number / 1000), number % 1000),
+    }
 }
 
 /// A duration in its largest unit.
@@ -89,4 +97,15 @@ fn rough(seconds: f64) -> String {
 fn capitalised(text: &str) -> String {
     let mut letters = text.chars();
     letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_grouped_by_thousands() {
+        let written = [0, 7, 999, 1000, 54_007, 10_000_000].map(grouped);
+        assert_eq!(written, ["0", "7", "999", "1,000", "54,007", "10,000,000"]);
+    }
 }

@@ -11,8 +11,11 @@ use hearken::AntiEntropy;
 use hearken_archive::{Admission, AdmitError, Archive, Filter, ReadError};
 use hearken_scheduler::Config as SyncConfig;
 use libp2p::Multiaddr;
+use serde::{Deserialize, Serialize};
 
-use crate::config::ByteSize;
+use crate::clock::Clock;
+use crate::config::text::Text as _;
+use crate::config::{ByteSize, Config};
 use crate::network::{Client, ClientError};
 
 pub(crate) use store::Listing;
@@ -33,7 +36,7 @@ pub(crate) struct Backfill {
 }
 
 /// What became of it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Fetched {
     /// Stored, delivered by sync.
     pub(crate) by_sync: u64,
@@ -60,9 +63,66 @@ pub(crate) enum BackfillError {
     Nonsense(String),
     #[error("{0} speaks neither Hearken's sync nor Waku's Store v3: nothing can be fetched from it")]
     NoProtocol(Multiaddr),
+    #[error("no node to fetch from")]
+    NoPeer,
+}
+
+/// Nothing can be fetched as it was asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum BadRange {
+    #[error(
+        "expected the start of the time to fetch (from) to be before its end (to), and that not to lie in the future"
+    )]
+    Order,
+    /// What would be dropped at once is not fetched.
+    #[error(
+        "the time to fetch begins further back than messages are kept (archive.retention is {0}): raise it where the node runs, \
+         for example with --archive-retention unlimited"
+    )]
+    TooOld(String),
 }
 
 impl Backfill {
+    /// Fetches this range of time into the archive, under a node's settings.
+    pub(crate) fn new(
+        archive: Arc<dyn Archive>,
+        config: &Config,
+        (from, to): (u64, u64),
+    ) -> Result<Backfill, BadRange> {
+        let now = || Clock::SYSTEM.now();
+        if to <= from || to > now() {
+            return Err(BadRange::Order);
+        }
+        let retention = &config.archive.retention;
+        if retention.at_most().is_some_and(|kept| u128::from(now() - from) > kept.as_nanos()) {
+            return Err(BadRange::TooOld(retention.format()));
+        }
+        let (sync, limits) = (config.sync.clone(), config.resources.clone());
+        Ok(Backfill { archive, from, to, sync, limits, max_size: config.messages.max_size, now })
+    }
+
+    /// Fetches from the first of these nodes that can be asked; says of the others why not.
+    pub(crate) async fn from_any(
+        &self,
+        peers: &[Multiaddr],
+        mut tell: impl FnMut(String),
+    ) -> Result<Fetched, BackfillError> {
+        let mut failure = BackfillError::NoPeer;
+        for peer in peers {
+            match Box::pin(self.from(peer)).await {
+                Ok(fetched) => return Ok(fetched),
+                Err(error) => {
+                    if peers.len() > 1 {
+                        tell(format!("{peer}: {error}"));
+                    }
+                    failure = error;
+                }
+            }
+        }
+        Err(failure)
+    }
+
     /// Fetches from the node at this address.
     pub(crate) async fn from(&self, address: &Multiaddr) -> Result<Fetched, BackfillError> {
         let mut hosted: Option<AntiEntropy> = None;

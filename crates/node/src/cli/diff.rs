@@ -1,25 +1,14 @@
-use std::collections::BTreeMap;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::time::{Duration, UNIX_EPOCH};
 
-use hearken_archive::{Archive, Filter, MessageFormat as _, View};
-use hearken_tree::{Id, Key, KeyRange};
-use hearken_waku::WakuFormat;
-use hearken_waku::store::{Entry, MAX_PAGE, StoreQuery};
 use libp2p::Multiaddr;
 
 use super::export::time;
-use super::{Failure, INCOMPLETE, load, runtime};
-use crate::backfill::Listing;
-use crate::clock::Clock;
+use super::{Failure, INCOMPLETE, expect_archive, load, runtime};
+use crate::config::Source;
 use crate::config::text::parse;
-use crate::config::{Config, Source};
+use crate::diff::{Diff, date};
 use crate::folder::DataFolder;
-use crate::network::Client;
-
-/// Messages of this node that are compared at a time: so much memory is needed, and no more.
-const AT_A_TIME: usize = 2000;
+use crate::remote::{DiffRequest, Outcome, running};
 
 /// `hearken diff`
 #[derive(Debug, clap::Args)]
@@ -42,186 +31,22 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     let config = load(&arguments.source)?;
-    let folder = super::open_folder(&config)?;
-    let now = Clock::SYSTEM.now();
-    let nanos = |duration: Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
-    let settled = now.saturating_sub(nanos(config.sync.settle_delay));
-    let times = Times { settled, window: settled.saturating_sub(nanos(config.sync.window)) };
-    let (from, to) = (arguments.from.unwrap_or(times.window), arguments.to.unwrap_or(now));
-    if to <= from {
-        return Err("expected --from to be before --to".into());
-    }
-    let differences = runtime()?.block_on(compare(&arguments, &config, &folder, (from, to), times))?;
-    println!("{differences} messages differ from {} to {}", date(from), date(to));
-    Ok(if differences == 0 { ExitCode::SUCCESS } else { ExitCode::from(INCOMPLETE) })
-}
-
-/// What lies on which side of these is looked at differently.
-#[derive(Clone, Copy)]
-struct Times {
-    /// Younger messages still travel.
-    settled: u64,
-    /// Older messages are not synchronised.
-    window: u64,
-}
-
-/// One range that is compared, with what differs in it.
-struct Difference {
-    from: u64,
-    to: u64,
-    here: u64,
-    there: u64,
-    only_here: Vec<Key>,
-    only_there: Vec<Id>,
-}
-
-async fn compare(
-    arguments: &Arguments,
-    config: &Config,
-    folder: &DataFolder,
-    (from, to): (u64, u64),
-    times: Times,
-) -> Result<u64, Failure> {
-    let mut client = Box::pin(Client::plain(&arguments.address, config.messages.max_size)).await?;
-    let mut differences = 0;
-    for filter in config.filters() {
-        let view = folder.archive.view(&filter.group())?;
-        let side = Side { archive: folder.archive.clone(), view, times, max_size: config.messages.max_size.as_usize() };
-        let mut start = from;
-        while start < to {
-            let (end, own) = side.slice(start, to)?;
-            let difference = difference(&mut client, &filter, (start, end), own).await?;
-            start = end;
-            let count = (difference.only_here.len() + difference.only_there.len()) as u64;
-            if count > 0 {
-                differences += count;
-                print(&mut client, &filter, &side, &difference, arguments.show).await?;
-            }
+    expect_archive(&config)?;
+    let Arguments { address, from, to, show, .. } = arguments;
+    let outcome = match DataFolder::open(&config, None) {
+        Ok(folder) => {
+            let diff = Diff::new(folder.archive, &config, (from, to), show)?;
+            let count = runtime()?.block_on(diff.with(&address, &mut |line| println!("{line}")))?;
+            Outcome::Differences { count, from: diff.from, to: diff.to }
         }
-    }
-    Ok(differences)
-}
-
-/// Compares one range: the hashes that the other lists with those here.
-async fn difference(
-    client: &mut Client,
-    filter: &Filter,
-    (from, to): (u64, u64),
-    own: BTreeMap<Id, Key>,
-) -> Result<Difference, Failure> {
-    let (here, mut own) = (own.len() as u64, own);
-    let (mut there, mut only_there) = (0, Vec::new());
-    let listing = Listing { filter: filter.clone(), from, to };
-    let page = |page: Vec<Entry>| -> Result<bool, Failure> {
-        for entry in page {
-            let hash: Option<[u8; 32]> = entry.message_hash.as_deref().and_then(|hash| hash.try_into().ok());
-            let id = Id(hash.ok_or("the node listed a message without a hash")?);
-            there += 1;
-            if own.remove(&id).is_none() {
-                only_there.push(id);
-            }
+        Err(error) => {
+            let request = DiffRequest { peer: address.to_string(), from, to, show };
+            running(&config, error)?.diff(&request, |line| println!("{line}"))?
         }
-        Ok(true)
     };
-    client.query(listing.query(false), page).await?;
-    let mut only_here: Vec<Key> = own.into_values().collect();
-    only_here.sort_unstable();
-    Ok(Difference { from, to, here, there, only_here, only_there })
-}
-
-async fn print(
-    client: &mut Client,
-    filter: &Filter,
-    side: &Side,
-    difference: &Difference,
-    show: usize,
-) -> Result<(), Failure> {
-    let Difference { from, to, here, there, only_here, only_there } = difference;
-    println!("{} {} to {}: {here} here, {there} there", filter.pubsub_topic, date(*from), date(*to));
-    for key in only_here.iter().take(show) {
-        println!("  only here   {}  {}  {}", date(key.timestamp()), key.id(), side.why_only_here(key));
-    }
-    let shown = show.min(only_there.len());
-    for ids in only_there[..shown].chunks(MAX_PAGE) {
-        let query = StoreQuery { ids: Some(ids.iter().copied().collect()), limit: MAX_PAGE, ..StoreQuery::default() };
-        let page = |page: Vec<Entry>| -> Result<bool, Failure> {
-            for entry in page {
-                let (key, why) = side.why_only_there(filter, &entry)?;
-                println!("  only there  {}  {}  {why}", date(key.timestamp()), key.id());
-            }
-            Ok(true)
-        };
-        client.query(query, page).await?;
-    }
-    let more = only_here.len().saturating_sub(show) + only_there.len() - shown;
-    if more > 0 {
-        println!("  and {more} more (--show)");
-    }
-    Ok(())
-}
-
-/// This node.
-struct Side {
-    archive: Arc<dyn Archive>,
-    view: View,
-    times: Times,
-    max_size: usize,
-}
-
-impl Side {
-    /// The next messages here from `from` on, by their ids, and the time up to which they are all that is here: not in the middle
-    /// of one moment.
-    fn slice(&self, from: u64, to: u64) -> Result<(u64, BTreeMap<Id, Key>), Failure> {
-        let mut own = BTreeMap::new();
-        let mut last = None;
-        for key in self.view.kept.keys(&KeyRange::between(from, to)) {
-            let key = key?;
-            if own.len() >= AT_A_TIME && last != Some(key.timestamp()) {
-                return Ok((key.timestamp(), own));
-            }
-            last = Some(key.timestamp());
-            own.insert(key.id(), key);
-        }
-        Ok((to, own))
-    }
-
-    fn why_only_here(&self, key: &Key) -> &'static str {
-        self.why_by_time(key).unwrap_or("missing there: sync brings it, unless the node refuses or deleted it")
-    }
-
-    fn why_by_time(&self, key: &Key) -> Option<&'static str> {
-        if key.timestamp() >= self.times.settled {
-            return Some("younger than the settle delay: it may still be on its way");
-        }
-        (key.timestamp() < self.times.window)
-            .then_some("older than the sync window: sync does not bring it, backfill does")
-    }
-
-    /// The message's place, and why it is not here.
-    fn why_only_there(&self, filter: &Filter, entry: &Entry) -> Result<(Key, String), Failure> {
-        let body = entry.message.clone().ok_or("the node sent a hash without its message")?;
-        let topic = entry.pubsub_topic.as_deref().unwrap_or(&filter.pubsub_topic);
-        let header = match WakuFormat.header(topic, &body) {
-            Ok(header) => header,
-            Err(error) => return Ok((Key::MIN, error.to_string())),
-        };
-        let key = header.key();
-        let why = if self.view.held.contains(&key)? {
-            "refused here, or deleted by the operator".to_owned()
-        } else if body.len() > self.max_size {
-            format!("larger than messages.max_size here: {} bytes", body.len())
-        } else if header.ephemeral {
-            "ephemeral: not to be stored".to_owned()
-        } else if key.timestamp() < self.archive.kept_from(Clock::SYSTEM.now()) {
-            "older than what is kept here (archive.retention, archive.max_bytes)".to_owned()
-        } else {
-            self.why_by_time(&key).unwrap_or("missing here: sync brings it").to_owned()
-        };
-        Ok((key, why))
-    }
-}
-
-/// A time, for people.
-pub(super) fn date(nanos: u64) -> String {
-    humantime::format_rfc3339_millis(UNIX_EPOCH + Duration::from_nanos(nanos)).to_string()
+    let Outcome::Differences { count, from, to } = outcome else {
+        return Err("the node answered something else".into());
+    };
+    println!("{count} messages differ from {} to {}", date(from), date(to));
+    Ok(if count == 0 { ExitCode::SUCCESS } else { ExitCode::from(INCOMPLETE) })
 }

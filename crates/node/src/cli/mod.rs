@@ -53,9 +53,9 @@ enum Command {
     Query(query::Arguments),
     /// Publish a message through any relay node.
     Publish(publish::Arguments),
-    /// Fetch older history into a data folder whose node is not running, from any node.
+    /// Fetch older history into a data folder from any node; the folder's own node may be running, or not.
     Backfill(backfill::Arguments),
-    /// Show which messages a data folder, whose node is not running, and another node do not have in common, and why.
+    /// Show which messages a data folder and another node do not have in common, and why; the folder's own may be running, or not.
     Diff(diff::Arguments),
     /// Print the effective settings as a configuration file; without flags, the defaults.
     Config(config::Arguments),
@@ -116,15 +116,17 @@ fn open_existing(source: &Source) -> Result<DataFolder, Failure> {
 
 /// The same with settings that were read already.
 fn open_folder(config: &Config) -> Result<DataFolder, Failure> {
-    let path = config.data_dir.join(ARCHIVE_FILE);
-    if !path.exists() {
-        return Err(format!(
-            "there is no archive at {}: expected a node's data folder (setting data_dir)",
-            path.display()
-        )
-        .into());
-    }
+    expect_archive(config)?;
     Ok(DataFolder::open(config, None)?)
+}
+
+/// Fails if the data folder has none.
+fn expect_archive(config: &Config) -> Result<(), Failure> {
+    let path = config.data_dir.join(ARCHIVE_FILE);
+    if path.exists() {
+        return Ok(());
+    }
+    Err(format!("there is no archive at {}: expected a node's data folder (setting data_dir)", path.display()).into())
 }
 
 /// A runtime with as many threads as there are cores.

@@ -85,7 +85,7 @@ const facts = (state) => {
     ["equal", "Found equal", ago(latest)],
     ["repaired", "Repaired since start", number(state.sync.repaired)],
     ["served", "Sent to neighbours", number(state.sync.served)],
-    ["peers", "Peers (that synchronise)", `${connected.length} (${connected.filter((peer) => peer.synchronises).length})`],
+    ["peers", "Peers that synchronise", `${connected.filter((peer) => peer.synchronises).length} of ${connected.length}`],
   ], ([name]) => name, () => {
     const box = make("div");
     box.append(make("dt"), make("dd"));
@@ -136,7 +136,9 @@ const groupCard = () => {
   const foot = make("div", "rows");
   foot.append(make("span"), make("div", "axis"), make("span"), make("p", "reading"));
   foot.querySelector(".axis").append(make("time"), make("time"));
-  card.append(title, make("p", "about quiet"), rows, neighbours, foot, make("ul", "chips"));
+  const triggers = make("ul", "chips");
+  triggers.setAttribute("aria-label", "Comparisons by what triggered them");
+  card.append(title, make("p", "about quiet"), rows, neighbours, foot, make("p", "caption quiet"), triggers);
   return card;
 };
 
@@ -157,6 +159,7 @@ const fillGroup = (card, group) => {
   const [from, to] = card.querySelectorAll(".axis time");
   say(from, clock(group.window.from));
   say(to, clock(group.spans.length ? group.spans[group.spans.length - 1].to : group.window.to));
+  say(card.querySelector(".caption"), group.probes.length ? "Compared with neighbours, by what triggered it:" : "");
   keyed(card.querySelector(".chips"), group.probes, (probe) => probe.trigger, () => make("li"), (chip, probe) => {
     say(chip, `${clean(probe.trigger, 20)} ×${number(probe.count)}, ${ago(probe.secondsAgo)}`);
   });
