@@ -52,7 +52,10 @@ fn the_page_says_whether_the_node_is_whole_and_follows_it() {
     browser.until("the verdict Yes", "document.body.dataset.whole === 'yes' || null");
     let verdict = browser.evaluate("document.getElementById('verdict').textContent");
     assert!(
-        verdict.as_str().unwrap().starts_with("Yes: a neighbour held the same 2000 messages in the window of 1h"),
+        verdict
+            .as_str()
+            .unwrap()
+            .starts_with("Yes, this node is whole: a neighbour held the same 2,000 messages of the last 1h"),
         "{verdict}"
     );
     assert_eq!(

@@ -67,7 +67,7 @@ impl Diff {
         let times = Times { settled, window: settled.saturating_sub(nanos(config.sync.window)) };
         let (from, to) = (from.unwrap_or(times.window), to.unwrap_or(now));
         if to <= from {
-            return Err("expected the start of the time to compare (from) to be before its end (to)");
+            return Err("expected from (--from) to be before to (--to)");
         }
         Ok(Diff { archive, max_size: config.messages.max_size, from, to, show, times })
     }

@@ -71,9 +71,7 @@ pub(crate) enum BackfillError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub(crate) enum BadRange {
-    #[error(
-        "expected the start of the time to fetch (from) to be before its end (to), and that not to lie in the future"
-    )]
+    #[error("expected from (--from) to be before to (--to), and that not to lie in the future")]
     Order,
     /// What would be dropped at once is not fetched.
     #[error(

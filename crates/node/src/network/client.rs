@@ -108,8 +108,7 @@ impl Client {
             identify: identify(&keypair),
             ping: ping::Behaviour::default(),
         };
-        let mut swarm =
-            Box::pin(build(keypair, behaviour, &mut Registry::default())).await.map_err(ClientError::from)?;
+        let mut swarm = build(keypair, behaviour, &mut Registry::default()).map_err(ClientError::from)?;
         let control = swarm.behaviour().streams.new_control();
         let hosted = host(control.clone(), &relay)?;
         let unreachable = |reason: String| ClientError::Unreachable { address: address.clone(), reason };

@@ -3,12 +3,16 @@
 use std::time::Duration;
 
 use libp2p::connection_limits::{self, ConnectionLimits};
+use libp2p::core::Transport as _;
+use libp2p::core::muxing::StreamMuxerBox;
+use libp2p::core::transport::Boxed;
+use libp2p::core::upgrade::{SelectUpgrade, Version};
 use libp2p::gossipsub::{self, MessageAuthenticity, PeerScoreThresholds};
 use libp2p::identity::Keypair;
-use libp2p::metrics::Registry;
+use libp2p::metrics::{BandwidthTransport, Registry};
 use libp2p::swarm::NetworkBehaviour;
 use libp2p::swarm::behaviour::toggle::Toggle;
-use libp2p::{PeerId, Swarm, SwarmBuilder, identify, mdns, noise, ping, tcp, yamux};
+use libp2p::{PeerId, Swarm, SwarmBuilder, dns, identify, mdns, noise, ping, quic, tcp, websocket, yamux};
 
 use super::per_address::PerAddress;
 use super::relay::{relay_config, scores};
@@ -44,40 +48,57 @@ impl SetupError {
 }
 
 /// A node's swarm, and what its gossipsub was built with. What libp2p counts by itself goes into `registry`.
-pub(crate) async fn swarm(
+pub(crate) fn swarm(
     config: &Config,
     keypair: Keypair,
     registry: &mut Registry,
 ) -> Result<(Swarm<Behaviour>, gossipsub::Config), SetupError> {
     let relay = relay_config(config.messages.max_size)?;
     let behaviour = behaviour(config, relay.clone(), &keypair, registry)?;
-    Ok((build(keypair, behaviour, registry).await?, relay))
+    Ok((build(keypair, behaviour, registry)?, relay))
 }
 
-/// A swarm over every transport that Waku's nodes and clients use: TCP and WebSocket, each with noise and with yamux or, where
-/// a peer knows no other, mplex; QUIC. Names are resolved as the system is configured to.
-pub(super) async fn build<B: NetworkBehaviour>(
+/// A swarm over [every transport](transport).
+pub(super) fn build<B: NetworkBehaviour>(
     keypair: Keypair,
     behaviour: B,
     registry: &mut Registry,
 ) -> Result<Swarm<B>, SetupError> {
-    let muxers = (yamux::Config::default, mplex);
-    let (resolver, options) = system_resolver();
+    let transport = transport(&keypair, registry)?;
     let swarm = SwarmBuilder::with_existing_identity(keypair)
         .with_tokio()
-        .with_tcp(tcp::Config::default().nodelay(true), noise::Config::new, muxers)
+        .with_other_transport(|_| transport)
         .map_err(SetupError::new)?
-        .with_quic()
-        .with_dns_config(resolver, options)
-        .with_websocket(noise::Config::new, muxers)
-        .await
-        .map_err(SetupError::new)?
-        .with_bandwidth_metrics(registry)
         .with_behaviour(|_| behaviour)
         .map_err(SetupError::new)?
         .with_swarm_config(|swarm| swarm.with_idle_connection_timeout(IDLE))
         .build();
     Ok(swarm)
+}
+
+/// Every transport that Waku's nodes and clients use: TCP and WebSocket, each with noise and with yamux or, where a peer knows no
+/// other, mplex; QUIC. Their bytes are counted. Names are resolved as the system is configured to, or by this machine: the swarm's
+/// own builder insists on the former.
+fn transport(keypair: &Keypair, registry: &mut Registry) -> Result<Boxed<(PeerId, StreamMuxerBox)>, SetupError> {
+    let noise = noise::Config::new(keypair).map_err(SetupError::new)?;
+    let muxers = || SelectUpgrade::new(yamux::Config::default(), mplex());
+    let tcp = || tcp::tokio::Transport::new(tcp::Config::default().nodelay(true));
+    let (resolver, options) = system_resolver();
+
+    let plain = tcp().upgrade(Version::V1Lazy).authenticate(noise.clone()).multiplex(muxers());
+    let plain = plain.map(|(peer, connection), _| (peer, StreamMuxerBox::new(connection)));
+    let quic = quic::tokio::Transport::new(quic::Config::new(keypair));
+    let quic = quic.map(|(peer, connection), _| (peer, StreamMuxerBox::new(connection)));
+    let direct = plain.or_transport(quic).map(|either, _| either.into_inner());
+    let direct = dns::tokio::Transport::custom(direct, resolver.clone(), options.clone());
+
+    // It resolves by itself, since a certificate is for the name.
+    let websocket = websocket::Config::new(dns::tokio::Transport::custom(tcp(), resolver, options));
+    let websocket = websocket.upgrade(Version::V1Lazy).authenticate(noise).multiplex(muxers());
+    let websocket = websocket.map(|(peer, connection), _| (peer, StreamMuxerBox::new(connection)));
+    let all = websocket.or_transport(direct).map(|either, _| either.into_inner());
+    let counted = BandwidthTransport::new(all, registry);
+    Ok(counted.map(|(peer, connection), _| (peer, StreamMuxerBox::new(connection))).boxed())
 }
 
 fn mplex() -> libp2p_mplex::Config {

@@ -70,7 +70,7 @@ impl Node {
         let peer_id = keypair.public().to_peer_id();
         // Without anybody to read it, what is counted goes nowhere.
         let mut registry = Registry::default();
-        let (mut swarm, gossipsub) = Box::pin(swarm(config, keypair, &mut registry)).await?;
+        let (mut swarm, gossipsub) = swarm(config, keypair, &mut registry)?;
         if let Some(metrics) = options.metrics {
             metrics.take_swarm(registry);
         }
