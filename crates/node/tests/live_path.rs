@@ -1,7 +1,8 @@
 //! The live path under load: 500 messages a second of 1 KB through three nodes in a row, none lost, and what sync costs beside it.
 //!
 //! `cargo test --release -p hearken-node --test live_path -- --ignored --nocapture` prints the figures. The machine should have
-//! nothing else to do: CPU time is compared between runs with sync and without.
+//! nothing else to do: CPU time is compared between runs with sync and without. Times are held against bounds only where it is built for
+//! release.
 #![allow(clippy::unwrap_used)]
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -22,6 +23,8 @@ const TOPIC: &str = "/waku/2/rs/66/0";
 const RATE: u64 = 500;
 const SECONDS: u64 = 30;
 const PAYLOAD: usize = 1000;
+/// Whether times mean anything: tests are otherwise built with checks, and run beside each other.
+const MEASURED: bool = !cfg!(debug_assertions);
 /// Messages are published so many times a second, at once.
 const BATCHES: u64 = 10;
 const EARLY: &str = "/hearken/1/early/proto";
@@ -57,7 +60,7 @@ fn none_is_lost_at_500_a_second_and_sync_costs_little() {
         cpu(1)
     );
     assert!(bytes < 0.05, "sync took {:.2} % of the bytes", bytes * 100.0);
-    assert!(share < 0.05, "sync took {:.1} % more CPU time", share * 100.0);
+    assert!(share < 0.05 || !MEASURED, "sync took {:.1} % more CPU time", share * 100.0);
 }
 
 async fn run(sync: bool) -> Run {
@@ -91,7 +94,8 @@ async fn run(sync: bool) -> Run {
         publish(&nodes[0], LOAD, RATE / BATCHES).await;
     }
     let took = started.elapsed();
-    assert!(took < Duration::from_secs(SECONDS + 3), "the load took {took:?}: the machine is too slow for it");
+    let slow = took >= Duration::from_secs(SECONDS + 3);
+    assert!(!slow || !MEASURED, "the load took {took:?}: the machine is too slow for it");
     // Without sync, nothing but the live path brings them: all being there, none was lost.
     let wanted = RATE * SECONDS;
     for node in &nodes {
