@@ -15,6 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 251);
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a network that carries multicast: tests/run --full"]
 async fn nodes_of_a_local_network_find_each_other() {
     if !has_multicast() {
         // As in a container without a network: nothing can be found there, by whatever program.
