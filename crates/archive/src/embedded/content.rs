@@ -87,7 +87,7 @@ pub(super) struct TopicPlaces {
 
 enum Source {
     /// A topic in a part of the table.
-    Entered(Range<'static, &'static [u8; CONTENT_KEY], u64>),
+    Entered(Box<Range<'static, &'static [u8; CONTENT_KEY], u64>>),
     /// Those that the table lacks, in the order of their keys.
     Fresh(std::vec::IntoIter<Place>),
 }
@@ -106,7 +106,8 @@ impl TopicPlaces {
         }
         for part in state.version.content_parts().map_err(unreadable)? {
             for hash in &hashes {
-                places.add(Source::Entered(state.version.content(part, *hash, &query.range).map_err(unreadable)?))?;
+                let rows = state.version.content(part, *hash, &query.range).map_err(unreadable)?;
+                places.add(Source::Entered(Box::new(rows)))?;
             }
         }
         Ok(Some(places))

@@ -315,7 +315,7 @@ impl Embedded {
             Some(places) => QueryPlaces::Topics(places),
             None => {
                 let all = AllPlaces::new(&state.version, &state.recent, &query.range, query.newest_first)?;
-                QueryPlaces::All(all)
+                QueryPlaces::All(Box::new(all))
             }
         };
         Ok((state, places))
@@ -386,7 +386,7 @@ impl Published {
 
 /// The places of messages that a query looks at, in its order.
 enum QueryPlaces {
-    All(AllPlaces),
+    All(Box<AllPlaces>),
     Topics(TopicPlaces),
 }
 
