@@ -51,7 +51,7 @@ pub(super) async fn backfill(
         .map_err(|error| Refusal::bad(error.to_string()))?;
     work(&state, move |lines| async move {
         let tell = |line| drop(lines.try_send(Told::Line(line)));
-        match backfill.from_any(&peers, tell).await {
+        match backfill.fetch(&peers, tell).await {
             Ok(fetched) => Told::Done(Outcome::Fetched(fetched)),
             Err(error) => Told::Failed(error.to_string()),
         }

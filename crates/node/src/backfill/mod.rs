@@ -101,7 +101,7 @@ impl Backfill {
     }
 
     /// Fetches from the first of these nodes that can be asked; says of the others why not.
-    pub(crate) async fn from_any(
+    pub(crate) async fn fetch(
         &self,
         peers: &[Multiaddr],
         mut tell: impl FnMut(String),

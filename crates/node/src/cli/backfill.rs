@@ -35,7 +35,7 @@ pub(super) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     }
     let backfill = |archive| Backfill::new(archive, &config, (arguments.from, arguments.to));
     let outcome = match DataFolder::open(&config, None) {
-        Ok(folder) => Outcome::Fetched(runtime()?.block_on(backfill(folder.archive)?.from_any(&peers, report))?),
+        Ok(folder) => Outcome::Fetched(runtime()?.block_on(backfill(folder.archive)?.fetch(&peers, report))?),
         Err(error) => {
             let peers = peers.iter().map(Multiaddr::to_string).collect();
             let request = BackfillRequest { from: arguments.from, to: arguments.to, peers };
