@@ -38,7 +38,7 @@ fn ten_million_are_served_soon_and_repaired_at_once() {
     let (full, holes) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     // The last hour but for what has not settled when the nodes start.
     let (hour, recent) = (count / (DAYS * 24), count - count / (DAYS * 24) / 2);
-    let is_recent = |number: u64| number >= recent && (number - recent) % (hour / 2 / MISSING) == 0;
+    let is_recent = |number: u64| number >= recent && (number - recent).is_multiple_of(hour / 2 / MISSING);
     let is_missing = |number: u64| is_recent(number) || (number < recent - hour && number % (count / MISSING) == 7);
     let start = SystemTime::now().duration_since(UNIX_EPOCH).unwrap() - Duration::from_secs(DAYS * 24 * 3600 + 60);
     let start = u64::try_from(start.as_nanos()).unwrap();
