@@ -173,7 +173,7 @@ fn foreign_files() {
 
 #[test]
 fn other_versions() {
-    for (version, newer) in [(3, true), (u64::MAX, true), (0, false), (1, false)] {
+    for (version, newer) in [(4, true), (u64::MAX, true), (0, false), (1, false), (2, false)] {
         let sample = Sample::new();
         let db = Database::open(sample.path()).unwrap();
         let txn = db.begin_write().unwrap();
@@ -183,8 +183,8 @@ fn other_versions() {
         let before = fs::read(sample.path()).unwrap();
         let error = refused(&sample.path());
         match &error {
-            OpenError::Newer { found, expected: 2, .. } => assert!(newer && *found == version),
-            OpenError::Older { found, expected: 2, .. } => assert!(!newer && *found == version),
+            OpenError::Newer { found, expected: 3, .. } => assert!(newer && *found == version),
+            OpenError::Older { found, expected: 3, .. } => assert!(!newer && *found == version),
             other => panic!("{other}"),
         }
         assert!(error.to_string().contains(&format!("version {version}")), "{error}");

@@ -170,7 +170,7 @@ fn of_leaf(leaf: &Node, start: usize, end: usize) -> Option<Raw> {
 fn of_keys(keys: &[Raw]) -> Option<Raw> {
     match keys {
         [] => None,
-        [key] => Some(sum(&digest::of_key(key), 1)),
+        [key] => Some(digest::key_sum(key)),
         keys => Some(sum(&digest::of_entries(0, keys), keys.len() as u64)),
     }
 }

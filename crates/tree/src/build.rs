@@ -33,8 +33,9 @@ impl Builder {
 
     /// Adds a key, which must come after all before it.
     pub(crate) fn push(&mut self, key: Raw) {
-        if !self.keys.is_empty() && self.shape.bounds(&key, 0) {
-            self.close_keys();
+        let level = self.shape.level(&key);
+        if level > 0 && !self.keys.is_empty() {
+            self.close_below(level);
         }
         self.keys.push(key);
     }
@@ -44,71 +45,83 @@ impl Builder {
         if self.keys.is_empty() {
             return None;
         }
-        self.close_keys();
-        let mut at = 0;
-        while let Some(level) = self.levels.get_mut(at) {
-            if let ([_], false) = (level.run.as_slice(), level.closed) {
-                return level.run.pop();
+        let mut chunk = self.close_keys();
+        let mut height = 1;
+        loop {
+            let Level { run, closed } = self.level(height);
+            run.extend(chunk);
+            if let ([_], false) = (run.as_slice(), *closed) {
+                return run.pop();
             }
-            self.close(at);
-            at += 1;
+            chunk = self.close(height, None);
+            height += 1;
         }
-        None
     }
 
-    /// Makes chunks of the open run of keys.
-    fn close_keys(&mut self) {
+    /// Makes chunks of the open runs of all levels below `level`.
+    fn close_below(&mut self, level: u8) {
+        let keys = self.close_keys();
+        let chunk = (1..level).fold(keys, |chunk, height| self.close(height, chunk));
+        self.level(level).run.extend(chunk);
+    }
+
+    /// Makes chunks of the open run of keys. If it is one, it is returned; several are entries of level 1 then.
+    fn close_keys(&mut self) -> Option<Entry> {
         let keys = std::mem::take(&mut self.keys);
-        for cell in cells(&keys, self.shape.cap(), |key| key) {
-            let entry = match cell {
-                [key] => Entry::single(*key),
-                keys => Entry::node(Node::leaf(self.stamp, keys.to_vec()).digested()),
-            };
-            self.push_entry(0, entry);
+        let (stamp, cap) = (self.stamp, self.shape.cap());
+        let chunk = |cell: &[Raw]| match cell {
+            [key] => Entry::key(*key),
+            keys => Entry::node(Node::leaf(stamp, keys.to_vec()).digested()),
+        };
+        let whole = (keys.len() <= cap).then(|| chunk(&keys));
+        if whole.is_none() {
+            self.level(1).run.extend(cells(&keys, cap, |key| key).map(chunk));
         }
         self.keys = keys;
         self.keys.clear();
+        whole
     }
 
-    /// Adds an entry of level `at` + 1.
-    fn push_entry(&mut self, at: usize, entry: Entry) {
-        if self.levels.len() == at {
-            self.levels.push(Level::default());
+    /// The level `height` above the keys.
+    fn level(&mut self, height: u8) -> &mut Level {
+        let at = usize::from(height) - 1;
+        if self.levels.len() <= at {
+            self.levels.resize_with(at + 1, Level::default);
         }
-        let height = u8::try_from(at + 1).unwrap_or(u8::MAX);
-        if !self.levels[at].run.is_empty() && self.shape.bounds(&entry.first, height) {
-            self.close(at);
-        }
-        self.levels[at].run.push(entry);
+        &mut self.levels[at]
     }
 
-    /// Makes chunks of the open run of level `at` + 1.
-    fn close(&mut self, at: usize) {
-        let height = u8::try_from(at + 1).unwrap_or(u8::MAX);
-        self.levels[at].closed = true;
-        if self.levels[at].run.len() == 1 {
-            if let Some(entry) = self.levels[at].run.pop() {
-                self.push_entry(at + 1, entry);
-            }
-            return;
+    /// Makes chunks of the open run of the level `height`, of which `last` is the last entry. If it is one, it is returned;
+    /// several are entries of the next level then.
+    fn close(&mut self, height: u8, last: Option<Entry>) -> Option<Entry> {
+        let (stamp, cap) = (self.stamp, self.shape.cap());
+        let level = self.level(height);
+        level.closed = true;
+        if level.run.is_empty() {
+            return last;
         }
-        let mut run = std::mem::take(&mut self.levels[at].run);
-        let sizes: Vec<usize> = cells(&run, self.shape.cap(), |entry| &entry.first).map(<[Entry]>::len).collect();
+        level.run.extend(last);
+        if level.run.len() == 1 {
+            return level.run.pop();
+        }
+        let mut run = std::mem::take(&mut level.run);
+        let sizes: Vec<usize> = cells(&run, cap, |entry| &entry.first).map(<[Entry]>::len).collect();
         let mut rest = run.drain(..);
-        for size in sizes {
-            let mut inner = Inner::with_capacity(size);
-            let chunk = if size == 1 {
-                rest.next()
-            } else {
-                rest.by_ref().take(size).for_each(|entry| inner.push(entry));
-                Some(Entry::node(Node::inner(height, self.stamp, inner).digested()))
-            };
-            if let Some(chunk) = chunk {
-                self.push_entry(at + 1, chunk);
+        let mut chunk = |size: usize| {
+            if size == 1 {
+                return rest.next();
             }
+            let mut inner = Inner::with_capacity(size);
+            rest.by_ref().take(size).for_each(|entry| inner.push(entry));
+            Some(Entry::node(Node::inner(height, stamp, inner).digested()))
+        };
+        let whole = if let [size] = sizes.as_slice() { chunk(*size) } else { None };
+        if whole.is_none() {
+            self.level(height + 1).run.extend(sizes.into_iter().filter_map(chunk));
         }
         drop(rest);
-        self.levels[at].run = run;
+        self.level(height).run = run;
+        whole
     }
 }
 

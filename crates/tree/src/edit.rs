@@ -102,8 +102,15 @@ impl Core {
 
     /// What becomes of the tree when the keys in `from..to` are replaced, and which pages go.
     fn plan(&self, from: &Raw, to: &Raw, new: Vec<Piece>) -> Result<(Outcome, BTreeSet<PageId>), PageError> {
-        let nothing = Entry::key(MAX);
-        let base = Base { source: &self.source, root: self.root.as_ref().unwrap_or(&nothing) };
+        let nothing;
+        let root = match &self.root {
+            Some(root) => root,
+            None => {
+                nothing = Entry::key(MAX);
+                &nothing
+            }
+        };
+        let base = Base { source: &self.source, root };
         let mut segments = Vec::new();
         if base.root.first < *from {
             segments.push(Segment::Stored(Stored { from: MIN, to: *from, begins: true, ends: false }));

@@ -44,12 +44,13 @@
 //! | `between`, `cuts` | fingerprints of ranges with honest runs at their ends, and what is remembered of them |
 //! | `sequence`, `pieces` | the one idea behind changes and ranges: entries of a level, some new or gone, are cut into chunks anew where that matters; `edges`: the short way at the ends of a range |
 //! | `edit`, `place`, `short` | changes: the general one, those that move no cut, and the quickest of these |
-//! | `summary`, `separator` | where summaries are cut, and how short the bounds of a cut can be |
+//! | `summary`, `separator` | where summaries are cut, and how short the bounds of a cut can be; `comparer`: comparing somebody's |
 //! | `tree`, `snapshot` | the public face |
 #![forbid(unsafe_code)]
 
 mod between;
 mod build;
+mod comparer;
 mod cursor;
 mod cuts;
 mod digest;
@@ -76,6 +77,7 @@ mod source;
 mod summary;
 mod tree;
 
+pub use comparer::Comparer;
 pub use fingerprint::{Digest, Fingerprint, Span};
 pub use key::{GroupId, Id, Key};
 pub use keys::Keys;

@@ -3,7 +3,7 @@ use std::sync::{Arc, OnceLock};
 
 use crate::{
     Digest, Fingerprint, Key, PageId,
-    digest::{self, count_in, digest_in, is_stale, sum},
+    digest::{self, count_in, digest_in, is_stale, key_sum, sum},
     edge::Edge,
     search::{compare, not_after, not_after_between},
     shape::Raw,
@@ -34,7 +34,8 @@ pub(crate) enum Body {
 pub(crate) struct Inner {
     /// The first key under each child.
     pub(crate) firsts: Vec<Raw>,
-    /// Digest and count of each child; the digest is stale (zero) where the child changed. Unused while `fresh` is set.
+    /// Digest and count of each child; the digest is stale (zero) where the child changed. Unused while `fresh` is set, and empty
+    /// where every child is a single key.
     sums: Vec<Raw>,
     /// Whether a digest in `sums` is stale.
     stale: bool,
@@ -64,14 +65,9 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    /// A key whose digest is not computed: enough at level 0.
+    /// A key, or the chunk of one key.
     pub(crate) fn key(key: Raw) -> Entry {
-        Entry { first: key, sum: sum(&Digest([0; 32]), 1), child: Child::Key }
-    }
-
-    /// The chunk of one key.
-    pub(crate) fn single(key: Raw) -> Entry {
-        Entry { first: key, sum: sum(&digest::of_key(&key), 1), child: Child::Key }
+        Entry { first: key, sum: key_sum(&key), child: Child::Key }
     }
 
     /// A chunk; its digest is left for later.
@@ -89,8 +85,7 @@ impl Entry {
         match &self.child {
             _ if !is_stale(&self.sum) => digest_in(&self.sum),
             Child::Page(node) => node.digest(),
-            Child::Key => digest::of_key(&self.first),
-            Child::Stored(_) => digest_in(&self.sum),
+            Child::Key | Child::Stored(_) => digest_in(&self.sum),
         }
     }
 
@@ -205,9 +200,9 @@ impl Node {
 
     /// The digest, computed the first time it is asked for.
     pub(crate) fn digest(&self) -> Digest {
-        *self
-            .digest
-            .get_or_init(|| self.edge.digest(self).unwrap_or_else(|| digest::of_entries(self.level, self.hashed())))
+        *self.digest.get_or_init(|| {
+            self.edge.digest(self).unwrap_or_else(|| self.with_hashed(|all| digest::of_entries(self.level, all)))
+        })
     }
 
     /// The digest, if it was computed since the last change.
@@ -220,6 +215,14 @@ impl Node {
         match &self.body {
             Body::Leaf(keys) => keys,
             Body::Inner(inner) => inner.sums(),
+        }
+    }
+
+    /// Looks at what is hashed for the entries, without keeping what had to be made for it.
+    pub(crate) fn with_hashed<R>(&self, look: impl FnOnce(&[Raw]) -> R) -> R {
+        match &self.body {
+            Body::Inner(inner) if inner.only_keys() && inner.fresh.get().is_none() => look(&inner.key_sums()),
+            _ => look(self.hashed()),
         }
     }
 
@@ -301,7 +304,7 @@ impl Node {
                 {
                     node.leave_edge();
                 }
-                inner.insert(at, Entry::single(*key));
+                inner.insert(at, Entry::key(*key));
             }
         }
     }
@@ -368,22 +371,42 @@ impl Inner {
     /// Adds an entry before the one at `at`.
     pub(crate) fn insert(&mut self, at: usize, entry: Entry) {
         self.settle();
-        if !self.children.is_empty() || !matches!(entry.child, Child::Key) {
-            self.children.resize(self.firsts.len(), Child::Key);
+        if !self.only_keys() || !matches!(entry.child, Child::Key) {
+            self.spread();
             make_room(&mut self.children);
             self.children.insert(at, entry.child);
+            make_room(&mut self.sums);
+            self.sums.insert(at, entry.sum);
+            self.stale |= is_stale(&entry.sum);
         }
         make_room(&mut self.firsts);
         self.firsts.insert(at, entry.first);
-        make_room(&mut self.sums);
-        self.sums.insert(at, entry.sum);
-        self.stale |= is_stale(&entry.sum);
+    }
+
+    /// Whether every child is a single key, as far as is known without looking: then there are neither children nor sums.
+    fn only_keys(&self) -> bool {
+        self.children.is_empty()
+    }
+
+    /// What is hashed where every child is a single key.
+    fn key_sums(&self) -> Vec<Raw> {
+        self.firsts.iter().map(key_sum).collect()
+    }
+
+    /// Makes room for a child that is not a single key.
+    fn spread(&mut self) {
+        if self.only_keys() {
+            self.children.reserve_exact(self.firsts.capacity());
+            self.children.resize(self.firsts.len(), Child::Key);
+            self.sums.reserve_exact(self.firsts.capacity());
+            self.sums.extend(self.firsts.iter().map(key_sum));
+        }
     }
 
     pub(crate) fn with_capacity(capacity: usize) -> Inner {
         Inner {
             firsts: Vec::with_capacity(capacity),
-            sums: Vec::with_capacity(capacity),
+            sums: Vec::new(),
             stale: false,
             fresh: OnceLock::new(),
             children: Vec::new(),
@@ -392,29 +415,35 @@ impl Inner {
 
     pub(crate) fn push(&mut self, entry: Entry) {
         self.settle();
-        if !self.children.is_empty() || !matches!(entry.child, Child::Key) {
-            if self.children.is_empty() {
-                self.children.reserve_exact(self.firsts.capacity());
-                self.children.resize(self.firsts.len(), Child::Key);
-            }
+        if !self.only_keys() || !matches!(entry.child, Child::Key) {
+            self.spread();
             self.children.push(entry.child);
+            self.sums.push(entry.sum);
+            self.stale |= is_stale(&entry.sum);
         }
         self.firsts.push(entry.first);
-        self.sums.push(entry.sum);
-        self.stale |= is_stale(&entry.sum);
     }
 
-    /// Digest and count of each child, the digest perhaps stale.
+    /// What is hashed for each child, the digest perhaps stale; nothing where all are single keys.
     fn known_sums(&self) -> &[Raw] {
-        self.fresh.get().unwrap_or(&self.sums)
+        self.fresh.get().filter(|_| !self.only_keys()).unwrap_or(&self.sums)
+    }
+
+    /// What is hashed for the child at `index`, the digest perhaps stale.
+    fn known_sum(&self, index: usize) -> Raw {
+        if self.only_keys() { key_sum(&self.firsts[index]) } else { self.known_sums()[index] }
     }
 
     fn counts(&self) -> impl DoubleEndedIterator<Item = u64> {
-        self.known_sums().iter().map(count_in)
+        let keys = if self.only_keys() { self.firsts.len() } else { 0 };
+        std::iter::repeat_n(1, keys).chain(self.known_sums().iter().map(count_in))
     }
 
-    /// Digest and count of each child, every digest computed.
+    /// What is hashed for each child, every digest computed.
     pub(crate) fn sums(&self) -> &[Raw] {
+        if self.only_keys() {
+            return self.fresh.get_or_init(|| self.key_sums());
+        }
         if !self.stale {
             return &self.sums;
         }
@@ -429,12 +458,12 @@ impl Inner {
 
     /// Digest and count of the child at `index`, the digest computed if need be.
     pub(crate) fn fresh_sum(&self, index: usize) -> Raw {
-        let known = self.known_sums()[index];
+        let known = self.known_sum(index);
         if is_stale(&known) { self.entry(index).fresh_sum() } else { known }
     }
 
     pub(crate) fn entry(&self, index: usize) -> Entry {
-        Entry { first: self.firsts[index], sum: self.known_sums()[index], child: self.child(index).clone() }
+        Entry { first: self.firsts[index], sum: self.known_sum(index), child: self.child(index).clone() }
     }
 
     /// The child that holds the key with `rank` keys of this chunk before it, and the number of keys before that child.
@@ -455,7 +484,7 @@ impl Inner {
     }
 
     pub(crate) fn known_digest(&self, index: usize) -> Digest {
-        digest_in(&self.known_sums()[index])
+        digest_in(&self.known_sum(index))
     }
 
     /// The children; none where all are single keys.
@@ -470,7 +499,9 @@ impl Inner {
 
     /// Makes `sums` the place to change.
     pub(crate) fn settle(&mut self) {
-        if let Some(fresh) = self.fresh.take() {
+        if let Some(fresh) = self.fresh.take()
+            && !self.only_keys()
+        {
             self.sums = fresh;
             self.stale = false;
         }
@@ -479,6 +510,7 @@ impl Inner {
     /// The child at `index` has changed and holds this many keys more.
     pub(crate) fn touch(&mut self, index: usize, more: i64) {
         self.settle();
+        self.spread();
         let count = count_in(&self.sums[index]).wrapping_add_signed(more);
         self.sums[index] = sum(&Digest([0; 32]), count);
         self.stale = true;
@@ -487,13 +519,9 @@ impl Inner {
     /// Replaces the entry at `index` by one with the same first key.
     pub(crate) fn replace(&mut self, index: usize, entry: Entry) {
         self.settle();
+        self.spread();
         self.sums[index] = entry.sum;
         self.stale |= is_stale(&entry.sum);
-        if self.children.is_empty() && !matches!(entry.child, Child::Key) {
-            self.children.resize(self.firsts.len(), Child::Key);
-        }
-        if let Some(child) = self.children.get_mut(index) {
-            *child = entry.child;
-        }
+        self.children[index] = entry.child;
     }
 }

@@ -2,15 +2,15 @@
 //!
 //! ```text
 //! leaf:   level (0)   n (u16 BE)   n keys, 40 bytes each
-//! inner:  level       n (u16 BE)   n first keys, 40 each   n of (digest 32, count u64 BE)   n child levels   check 16
+//! inner:  level       n (u16 BE)   n first keys, 40 each   n of what is hashed, 40 each   n child levels   check 16
 //! ```
 //!
 //! A child level of 255 means that the child is the single key above it and has no page. The chunk's digest covers the
-//! keys of a leaf and the digests and counts of an inner page; `check`, the first 16 bytes of the BLAKE3 hash of all
+//! keys of a leaf and what is hashed of an inner page: digest and count of each child, or the single key; `check`, the first 16 bytes of the BLAKE3 hash of all
 //! before it, covers the rest of an inner page. The file that holds the pages says which version of this format they have.
 use crate::{
     Digest, PageError, PageId,
-    digest::count_in,
+    digest::{count_in, key_sum},
     node::{Body, Child, Entry, Inner, Node},
     shape::Raw,
 };
@@ -28,7 +28,7 @@ pub(crate) fn encode(node: &Node) -> Vec<u8> {
     bytes.extend_from_slice(&u16::try_from(n).unwrap_or(u16::MAX).to_be_bytes());
     bytes.extend_from_slice(node.firsts().as_flattened());
     if let Body::Inner(inner) = &node.body {
-        bytes.extend_from_slice(inner.sums().as_flattened());
+        node.with_hashed(|sums| bytes.extend_from_slice(sums.as_flattened()));
         bytes.extend((0..n).map(|i| match inner.child(i) {
             Child::Key => KEY,
             child => child.level(),
@@ -71,7 +71,7 @@ fn parse(id: &PageId, bytes: &[u8]) -> Option<Node> {
     let mut inner = Inner::with_capacity(n);
     for ((first, sum), child) in keys.iter().zip(sums).zip(levels) {
         let child = match *child {
-            KEY if count_in(sum) == 1 => Child::Key,
+            KEY if *sum == key_sum(first) => Child::Key,
             child if child < level && count_in(sum) > 1 => Child::Stored(child),
             _ => return None,
         };

@@ -132,13 +132,9 @@ fn cut_run(
 /// The chunk of these entries: as it is stored, if it is.
 fn chunk(level: u8, pieces: &[Piece], purpose: Purpose) -> Entry {
     match pieces {
-        [Piece::One(entry)] if level > 0 || !digest::is_stale(&entry.sum) => return entry.clone(),
-        [Piece::One(entry)] => return Entry::single(entry.first),
+        [Piece::One(entry)] => return entry.clone(),
         [Piece::Slice { chunk, node, range }] if range.len() == node.len() => return chunk.clone(),
-        [Piece::Slice { node, range, .. }] if range.len() == 1 => {
-            let entry = node.entry(range.start);
-            return if level == 0 { Entry::single(entry.first) } else { entry };
-        }
+        [Piece::Slice { node, range, .. }] if range.len() == 1 => return node.entry(range.start),
         _ => {}
     }
     match purpose {

@@ -1,12 +1,12 @@
 use crate::{
-    Fingerprint, Key, KeyRange, Keys, PageError, PageId, Span, between, cursor, digest,
+    Comparer, Fingerprint, Key, KeyRange, Keys, PageError, PageId, Span, between, cursor, digest,
     edit::Core,
     node::{Body, Entry},
     pieces::{Piece, Purpose},
     sequence::{Base, MAX, Segment, Stored},
     shape::{Raw, Shape},
     source::Source,
-    summary,
+    summary::{self, Cut},
 };
 
 /// A set as it stood when [`Tree::snapshot`](crate::Tree::snapshot) was called. Cheap to clone, safe to read from other threads.
@@ -133,7 +133,8 @@ impl Snapshot {
     }
 
     /// Cuts `window` into at most `spans` consecutive spans that cover it: about half of them by age (finer the younger, at
-    /// multiples of 2^k minutes), the rest where the counts are largest, as [`split`](Self::split) cuts.
+    /// multiples of 2^k minutes, or beside them where a chunk starts there), the rest where the counts are largest, as
+    /// [`split`](Self::split) cuts.
     pub fn summary(&self, window: &KeyRange, spans: usize) -> Result<Vec<Span>, PageError> {
         self.spans(window, summary::by_age_and_count(self, window, spans)?)
     }
@@ -159,24 +160,44 @@ impl Snapshot {
     ///
     /// Only what is settled at both ends should be compared: cut the summary to that first.
     pub fn differing(&self, summary: &[Span]) -> Result<Vec<Span>, PageError> {
+        let mut comparer = Comparer::new(self);
         let mut differing = Vec::new();
-        for span in summary {
-            let fingerprint = self.fingerprint(&span.range)?;
-            if fingerprint != span.fingerprint {
-                differing.push(Span { range: span.range, fingerprint });
+        for Span { range, fingerprint } in summary {
+            if !comparer.equals(range, fingerprint.count, |own| own == fingerprint)? {
+                differing.push(Span { range: *range, fingerprint: self.fingerprint(range)? });
             }
         }
         Ok(differing)
     }
 
-    fn spans(&self, range: &KeyRange, cuts: Vec<Key>) -> Result<Vec<Span>, PageError> {
-        let mut spans = Vec::with_capacity(cuts.len() + 1);
-        let mut start = range.start();
-        for end in cuts.into_iter().chain([range.end()]) {
-            if let Ok(range) = KeyRange::new(start, end) {
-                spans.push(Span { range, fingerprint: self.fingerprint(&range)? });
+    /// Where the first chunk starts that does not start before `key`; [`Key::MAX`] if none does. Reads no chunk of keys.
+    pub(crate) fn chunk_start_from(&self, key: &Key) -> Result<Key, PageError> {
+        let key = key.as_bytes();
+        let Some(mut entry) = self.root.clone() else { return Ok(Key::MAX) };
+        if *key <= entry.first {
+            return Ok(Key::from_bytes(entry.first));
+        }
+        let mut next = MAX;
+        while entry.level() > 0 {
+            let Some(node) = self.source.node(&entry)? else { break };
+            let index = node.find(key);
+            entry = node.entry(index);
+            if entry.first == *key {
+                return Ok(Key::from_bytes(*key));
             }
-            start = end;
+            next = node.firsts().get(index + 1).copied().unwrap_or(next);
+        }
+        Ok(Key::from_bytes(next))
+    }
+
+    fn spans(&self, range: &KeyRange, cuts: Vec<Cut>) -> Result<Vec<Span>, PageError> {
+        let mut spans = Vec::with_capacity(cuts.len() + 1);
+        let mut from = Cut::at(range.start());
+        for to in cuts.into_iter().chain([Cut::at(range.end())]) {
+            if let (Ok(range), Ok(held)) = (KeyRange::new(from.bound, to.bound), KeyRange::new(from.start, to.start)) {
+                spans.push(Span { range, fingerprint: self.fingerprint(&held)? });
+            }
+            from = to;
         }
         Ok(spans)
     }

@@ -88,10 +88,9 @@ impl Tree {
     }
 
     fn open_shaped(shape: Shape, store: Arc<dyn PageStore>, root: Root, cache: usize) -> Tree {
-        let entry = |page: PageId| Entry {
-            first: *page.first.as_bytes(),
-            sum: digest::sum(&root.digest, root.count),
-            child: if root.count == 1 { Child::Key } else { Child::Stored(page.level) },
+        let entry = |page: PageId| match (*page.first.as_bytes(), root.count) {
+            (key, 1) => Entry::key(key),
+            (first, count) => Entry { first, sum: digest::sum(&root.digest, count), child: Child::Stored(page.level) },
         };
         let source = Source { store: Some(store), ..Source::in_memory(shape, cache) };
         let ledger = Ledger { now: 1, gone: Default::default(), stored: true };

@@ -207,9 +207,10 @@ fn what_is_read_and_written() {
     assert_eq!(tree.snapshot().root().unwrap(), model.fingerprint(old));
     assert_eq!(reads(), 0);
     assert!(tree.snapshot().contains(&old[7_000]).unwrap());
-    assert_eq!(reads(), 3);
+    let path = reads();
+    assert!(path <= 4, "{path}");
     tree.insert_all(new.iter().copied()).unwrap();
-    assert!(reads() <= 6, "{}", reads());
+    assert!(reads() <= 2 * path, "{}", reads());
     let mut writes = 0;
     tree.flush(&mut |_| writes += 1).unwrap();
     assert!(writes <= 20, "{writes}");

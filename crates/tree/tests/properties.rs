@@ -10,7 +10,7 @@ use common::{
     keys::{self, Ids, Times},
     model::{Model, STANDARD},
 };
-use hearken_tree::{Id, Key, KeyRange, Snapshot, Tree};
+use hearken_tree::{Id, Key, KeyRange, Snapshot, Span, Tree};
 use proptest::prelude::*;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -44,8 +44,12 @@ fn is_model(model: Model, set: &Snapshot, keys: &[Key]) {
     assert_eq!(found, expected);
 }
 
+fn empty(model: Model) -> Tree {
+    Tree::with_q_bits(model.bits)
+}
+
 fn built(model: Model, keys: &[Key]) -> Tree {
-    Tree::with_q_bits(model.bits).filled(keys.iter().copied()).unwrap()
+    empty(model).filled(keys.iter().copied()).unwrap()
 }
 
 /// A bound on a key, beside one, or anywhere.
@@ -85,7 +89,7 @@ proptest! {
 
     #[test]
     fn inserts_in_any_order_are_the_model(case in case(400)) {
-        let mut tree = Tree::with_q_bits(case.model.bits);
+        let mut tree = empty(case.model);
         let mut set = BTreeSet::new();
         for (i, key) in case.keys.iter().enumerate() {
             prop_assert!(tree.insert(*key).unwrap());
@@ -96,7 +100,7 @@ proptest! {
             }
         }
         is_model(case.model, &tree.snapshot(), &sorted(&case.keys));
-        let mut at_once = Tree::with_q_bits(case.model.bits);
+        let mut at_once = empty(case.model);
         prop_assert_eq!(at_once.insert_all(case.keys.iter().chain(&case.keys).copied()).unwrap(), set.len() as u64);
         prop_assert_eq!(at_once.snapshot().chunks().unwrap(), tree.snapshot().chunks().unwrap());
     }
@@ -120,7 +124,7 @@ proptest! {
     #[test]
     fn inserts_and_removals_mixed_are_the_model(case in case(300)) {
         let mut rng = ChaCha8Rng::seed_from_u64(case.seed);
-        let mut tree = Tree::with_q_bits(case.model.bits);
+        let mut tree = empty(case.model);
         let mut set = BTreeSet::new();
         let all = sorted(&case.keys);
         let mut snapshots = Vec::new();
@@ -147,7 +151,7 @@ proptest! {
     #[test]
     fn roots_read_between_appends_are_the_model(case in case(300)) {
         let mut rng = ChaCha8Rng::seed_from_u64(case.seed);
-        let mut tree = Tree::with_q_bits(case.model.bits);
+        let mut tree = empty(case.model);
         let mut set = BTreeSet::new();
         let reads = rng.random_range(1..6);
         let mut held = tree.snapshot();
@@ -234,6 +238,37 @@ proptest! {
         }
     }
 
+    /// Whatever is lacking, on either side, beside cuts too; and wherever the spans were cut.
+    #[test]
+    fn differing_spans_are_those_whose_fingerprints_differ(case in case(500)) {
+        let mut rng = ChaCha8Rng::seed_from_u64(case.seed);
+        let keys = sorted(&case.keys);
+        let one_in = [2, 10, 50, 1_000][rng.random_range(0..4)];
+        let mut part = || -> Vec<Key> { keys.iter().filter(|_| !rng.random_ratio(1, one_in)).copied().collect() };
+        let (mine, theirs) = (part(), part());
+        let (set, other) = (built(case.model, &mine).snapshot(), built(case.model, &theirs).snapshot());
+        for parts in [3, 20] {
+            let window = range(&keys, &mut rng);
+            let mut cuts: Vec<Key> = (0..parts).map(|_| bound(&keys, &mut rng)).filter(|cut| window.contains(cut)).collect();
+            cuts.extend([window.start(), window.end()]);
+            cuts.sort_unstable();
+            let anywhere = cuts.windows(2).map(|pair| {
+                let range = KeyRange::new(pair[0], pair[1]).unwrap();
+                Span { range, fingerprint: other.fingerprint(&range).unwrap() }
+            });
+            for spans in [other.summary(&window, parts).unwrap(), other.split(&window, parts).unwrap(), anywhere.collect()] {
+                let mut expected = Vec::new();
+                for span in &spans {
+                    let fingerprint = case.model.fingerprint(within(&mine, &span.range));
+                    if fingerprint != span.fingerprint {
+                        expected.push(Span { range: span.range, fingerprint });
+                    }
+                }
+                prop_assert_eq!(set.differing(&spans).unwrap(), expected);
+            }
+        }
+    }
+
     #[test]
     fn splits_and_summaries_cover_their_range(case in case(600)) {
         let keys = sorted(&case.keys);
@@ -314,23 +349,17 @@ fn the_end_of_all_ranges_is_no_key() {
     assert!(tree.snapshot().is_empty());
 }
 
-/// A summary cuts the young finely, at multiples of 2^k minutes.
+/// A summary cuts the young finely, near multiples of 2^k minutes, where chunks start.
 #[test]
 fn a_summary_is_finer_the_younger() {
     const MINUTE: u64 = 60_000_000_000;
-    let keys = sorted(&keys::keys(STANDARD, Ids::Honest, Times::Below(10_000 * MINUTE), 5_000, 1));
+    let keys = sorted(&keys::keys(STANDARD, Ids::Honest, Times::Below(10_000 * MINUTE), 500_000, 1));
     let set = Tree::from_sorted(keys.iter().copied()).unwrap().snapshot();
     let spans = set.summary(&KeyRange::ALL, 64).unwrap();
-    assert!(spans.len() > 48, "{}", spans.len());
-    let cuts: Vec<u64> = spans
-        .iter()
-        .skip(1)
-        .map(|span| span.range.start())
-        .filter(|key| *key == Key::at(key.timestamp()))
-        .map(|key| key.timestamp())
-        .collect();
-    let dyadic: Vec<u64> = cuts.into_iter().filter(|time| time % MINUTE == 0).map(|time| time / MINUTE).collect();
-    assert!(dyadic.len() > 16, "{dyadic:?}");
-    let gaps: Vec<u64> = dyadic.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert!((48..=64).contains(&spans.len()), "{}", spans.len());
+    let cuts: Vec<Key> = spans.iter().skip(1).map(|span| span.range.start()).collect();
+    let at_chunks = cuts.iter().filter(|cut| STANDARD.level(&set.key_from(cut).unwrap().unwrap()) > 0).count();
+    assert!(at_chunks * 4 > cuts.len() * 3, "{at_chunks} of {}", cuts.len());
+    let gaps: Vec<u64> = cuts.windows(2).map(|pair| pair[1].timestamp() - pair[0].timestamp()).collect();
     assert!(gaps[0] > 20 * gaps[gaps.len() - 1], "{gaps:?}");
 }

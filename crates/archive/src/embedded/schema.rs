@@ -6,8 +6,9 @@ use redb::TableDefinition;
 
 use crate::RefusalReason;
 
-/// The version of the form described here. Version 1 had the messages in the order of their keys.
-pub(super) const FORMAT_VERSION: u64 = 2;
+/// The version of the form described here. Version 1 had the messages in the order of their keys, version 2 index pages with other
+/// digests.
+pub(super) const FORMAT_VERSION: u64 = 3;
 
 /// Counters and the format version, by name. That it is there makes the file an archive.
 pub(super) const META: TableDefinition<&str, u64> = TableDefinition::new("hearken archive");

@@ -1,4 +1,4 @@
-use hearken_tree::{KeyRange, PageError};
+use hearken_tree::{Comparer, KeyRange, PageError};
 use hearken_wire::{Salt, ShortFingerprint, Summary};
 
 use super::{Compared, Difference, View};
@@ -19,10 +19,12 @@ pub(super) fn compare(
         compared.spans = summary.len();
         return Ok(compared);
     }
+    let mut comparer = Comparer::new(&view.kept);
     for span in summary.spans().filter(|span| within.covers(&span.range)) {
         compared.spans += 1;
         let theirs = span.fingerprint;
-        if !view.equals(&span.range, salt, theirs.count, |ours| *ours == theirs)? {
+        let kept = comparer.equals(&span.range, theirs.count, |ours| salt.shorten(ours) == theirs)?;
+        if !kept && !view.held_equals(&span.range, salt, theirs.count, |ours| *ours == theirs)? {
             let ours = view.held.count(&span.range)?;
             compared.differences.push(Difference { range: span.range, theirs: theirs.count, ours });
         }

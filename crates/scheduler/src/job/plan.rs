@@ -23,6 +23,13 @@ const MIN_GAP: u64 = MAX_SKETCH;
 const GAP_COST: u64 = 4;
 /// Differences in each range from which it is likely that every range lacks something on both sides.
 const FEW: u64 = 4;
+/// Room beyond what is expected where a sketch was too small before.
+const AGAIN: u64 = 8;
+/// The same where sketches of [`MAX_SKETCH`] and more were: the other side cuts such a range into 16 spans, each of which has about
+/// 5 differences if there were a few too many, and more than this in one of 10^6.
+const MANY_AGAIN: u64 = 20;
+/// Ranges of a request from which on it was such sketches that were too small.
+const MANY: u64 = 16;
 /// Own keys in a range up to which all gaps between them may be asked for.
 const MAX_GAPS: u64 = 1024;
 
@@ -139,8 +146,9 @@ impl Planner<'_> {
         };
         if expected <= MAX_SKETCH {
             let margin = match self.scatter {
+                _ if self.again && self.sketches >= MANY => self.deviation(expected - known).max(MANY_AGAIN),
                 _ if expected > known => self.deviation(expected - known),
-                _ if self.again => 8,
+                _ if self.again => AGAIN,
                 Scatter::OneWay if known > 0 && self.hidden == 0 => 0,
                 // Differences beyond those known come in pairs.
                 _ => self.hidden.max(2),

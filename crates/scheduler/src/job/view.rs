@@ -21,16 +21,34 @@ impl View {
         count: u64,
         matches: impl Fn(&ShortFingerprint) -> bool,
     ) -> Result<bool, PageError> {
-        let equal = |set: &Snapshot| -> Result<bool, PageError> {
-            Ok(set.count(range)? == count && matches(&salt.shorten(&set.fingerprint(range)?)))
-        };
-        Ok(equal(&self.kept)? || (self.refuses() && equal(&self.held)?))
+        Ok(equal(&self.kept, range, salt, count, &matches)? || self.held_equals(range, salt, count, matches)?)
+    }
+
+    /// Whether what is kept or refused in `range`, if anything is refused, has `count` keys and the digest that `matches` knows.
+    pub(super) fn held_equals(
+        &self,
+        range: &KeyRange,
+        salt: &Salt,
+        count: u64,
+        matches: impl Fn(&ShortFingerprint) -> bool,
+    ) -> Result<bool, PageError> {
+        Ok(self.refuses() && equal(&self.held, range, salt, count, matches)?)
     }
 
     /// Whether anything is held that is not kept.
     pub(super) fn refuses(&self) -> bool {
         self.kept.len() != self.held.len()
     }
+}
+
+fn equal(
+    set: &Snapshot,
+    range: &KeyRange,
+    salt: &Salt,
+    count: u64,
+    matches: impl Fn(&ShortFingerprint) -> bool,
+) -> Result<bool, PageError> {
+    Ok(set.count(range)? == count && matches(&salt.shorten(&set.fingerprint(range)?)))
 }
 
 /// Spans as they travel.

@@ -77,11 +77,7 @@ pub(crate) fn column(kind: Kind, count: usize) -> Vec<f64> {
     let (floor, largest) = floor(&set, ordered);
     let any: Vec<KeyRange> =
         ranges(count).iter().map(|(a, b)| KeyRange::new(ordered[*a], ordered[*b]).unwrap()).collect();
-    let starts: Vec<Key> = set.chunks().unwrap().iter().map(|(page, ..)| page.first).collect();
-    let cut: Vec<KeyRange> = ranges(starts.len())
-        .iter()
-        .map(|(a, b)| KeyRange::new(starts[*a].min(starts[*b]), starts[*a].max(starts[*b])).unwrap())
-        .collect();
+    let cut = between_starts(&set);
     let own = own_ranges(&set, ordered);
     let at_first = |ranges: &[KeyRange]| each(RANGES, median(built, |tree| fingerprints(&tree.snapshot(), ranges)));
     let again = |ranges: &[KeyRange]| each(RANGES, median(|| (), |()| fingerprints(&set, ranges)));
@@ -115,7 +111,8 @@ pub(crate) fn choose_q(count: usize) {
     let all = keys(Kind::Honest, count + ROOTS, 1);
     let (ordered, more) = all.split_at(count);
     let random = shuffled(ordered);
-    row("Q", &["bulk", "random", "append + root", "any range", "70 spans", "bytes a key"].map(String::from));
+    let figures = ["bulk", "random", "append + root", "any range", "chunk starts", "70 spans", "bytes a key"];
+    row("Q", &figures.map(String::from));
     for bits in 5..=9 {
         let build = || Tree::with_q_bits(bits).filled(ordered.iter().copied()).unwrap();
         let bulk = median(|| (), |()| build());
@@ -134,11 +131,13 @@ pub(crate) fn choose_q(count: usize) {
         let set = tree.snapshot();
         let any: Vec<KeyRange> =
             ranges(count).iter().map(|(a, b)| KeyRange::new(ordered[*a], ordered[*b]).unwrap()).collect();
+        let cut = between_starts(&set);
         let cells = [
             format!("{:.2} M/s", rate(count, bulk)),
             format!("{:.2} M/s", rate(count, scattered)),
             format!("{:.2} us", each(more.len(), fresh)),
             format!("{:.2} us", each(RANGES, median_of(1, || (), |()| fingerprints(&set, &any)))),
+            format!("{:.2} us", each(RANGES, median(build, |tree| fingerprints(&tree.snapshot(), &cut)))),
             format!(
                 "{:.0} us",
                 each(1, median_of(9, build, |tree| tree.snapshot().summary(&KeyRange::ALL, SPANS).unwrap()))
@@ -149,33 +148,26 @@ pub(crate) fn choose_q(count: usize) {
     }
 }
 
-/// The time that BLAKE3 takes for the leaves one by one, and the size of the largest chunk.
+/// The time that BLAKE3 takes for chunks of the same sizes one by one, and the size of the largest.
 fn floor(set: &Snapshot, ordered: &[Key]) -> (Duration, usize) {
     let mut bytes: Vec<u8> = Vec::with_capacity(ordered.len() * Key::LEN);
     ordered.iter().for_each(|key| bytes.extend_from_slice(key.as_bytes()));
-    let chunks = set.chunks().unwrap();
-    let mut sizes = Vec::new();
-    let mut at = 0;
-    for (page, entries, _) in chunks.iter().filter(|(page, ..)| page.level == 0) {
-        let start = ordered.partition_point(|key| *key < page.first);
-        sizes.extend(std::iter::repeat_n(1, start - at));
-        sizes.push(*entries);
-        at = start + entries;
-    }
-    sizes.extend(std::iter::repeat_n(1, ordered.len() - at));
+    // Leaf after leaf, as a bulk build comes to them; those above take what there is.
+    let mut sizes = set.chunks().unwrap();
+    sizes.sort_unstable_by_key(|(page, ..)| page.first);
     let key = [7; 32];
     let time = median(
         || (),
         |()| {
             let mut at = 0;
-            for size in &sizes {
-                let end = at + size * Key::LEN;
+            for (page, entries, _) in &sizes {
+                let end = (at + entries * Key::LEN).min(bytes.len());
                 std::hint::black_box(blake3::keyed_hash(&key, &bytes[at..end]));
-                at = end;
+                at = if page.level == 0 { end } else { at };
             }
         },
     );
-    (time, chunks.iter().map(|(_, entries, _)| *entries).max().unwrap_or(1))
+    (time, sizes.iter().map(|(_, entries, _)| *entries).max().unwrap_or(1))
 }
 
 /// Pairs of numbers below `count`, the smaller first.
@@ -186,6 +178,13 @@ pub(crate) fn ranges(count: usize) -> Vec<(usize, usize)> {
         (a.min(b), a.max(b))
     };
     (0..RANGES).map(&mut pair).collect()
+}
+
+/// Ranges that begin where a chunk starts, and end where one does.
+fn between_starts(set: &Snapshot) -> Vec<KeyRange> {
+    let starts: Vec<Key> = set.chunks().unwrap().iter().map(|(page, ..)| page.first).collect();
+    let range = |(a, b): &(usize, usize)| KeyRange::new(starts[*a].min(starts[*b]), starts[*a].max(starts[*b]));
+    ranges(starts.len()).iter().map(|pair| range(pair).unwrap()).collect()
 }
 
 /// The ranges of some chunks.

@@ -41,6 +41,9 @@ fn digest(level: u32, entries: &[Entry]) -> Digest {
     for entry in entries {
         if level == 0 {
             hasher.update(entry.first.as_bytes());
+        } else if entry.count == 1 && entry.first.timestamp() >> 63 == 0 {
+            hasher.update(&entry.first.id().0);
+            hasher.update(&(entry.first.timestamp() | 1 << 63).to_be_bytes());
         } else {
             hasher.update(&entry.digest.0);
             hasher.update(&entry.count.to_be_bytes());
