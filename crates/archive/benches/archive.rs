@@ -130,7 +130,7 @@ fn embedded(name: &'static str, messages: &[Bytes], batch: usize) -> Run {
     let group = filter(&[]).group();
     assert_eq!(archive.view(&group).unwrap().kept.len(), messages.len() as u64);
     let page = PageLimit { messages: 10, bytes: usize::MAX };
-    assert_eq!(archive.scan(&group, &KeyRange::ALL, page).unwrap()[0].pubsub_topic, TOPIC);
+    assert_eq!(archive.scan(&group, &KeyRange::ALL, page).unwrap()[0].pubsub_topic, TOPIC.into());
     let payload = messages.iter().map(|body| body.len() as u64).sum();
     Run { name, messages: messages.len(), admit, cpu, counts, payload, file, open }
 }

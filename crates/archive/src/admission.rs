@@ -24,7 +24,7 @@ pub enum Origin {
     Synced {
         /// The group.
         group: GroupId,
-        /// What was asked, in order.
+        /// What was asked: in order, without overlaps.
         asked: std::sync::Arc<[KeyRange]>,
     },
 }
@@ -111,5 +111,5 @@ impl Default for Limits {
 /// The host's own check of a message: proofs (RLN), signatures, bans.
 pub trait Validator: Send + Sync {
     /// `Err` with the reason if the message must not be kept. Must give the same answer whenever it is asked.
-    fn validate(&self, pubsub_topic: &str, header: &Header, body: &[u8]) -> Result<(), String>;
+    fn validate(&self, pubsub_topic: &str, header: &Header<'_>, body: &[u8]) -> Result<(), String>;
 }

@@ -1,4 +1,7 @@
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use hearken_tree::{GroupId, Id, Key, KeyRange, PageError, Snapshot};
 
@@ -23,7 +26,7 @@ pub struct StoredMessage {
     /// The archive's count of admissions when it was admitted: monotone, never reused.
     pub sequence: u64,
     /// Its pubsub topic.
-    pub pubsub_topic: String,
+    pub pubsub_topic: Arc<str>,
     /// The message as its publisher encoded it.
     pub body: Bytes,
 }
@@ -154,6 +157,7 @@ pub trait Archive: Send + Sync {
 
     /// Judges messages by the one admission predicate as of `now` (nanoseconds since the Unix epoch), and stores those that pass: when
     /// this returns, they are durable and indexed, and synced ones that do not pass are remembered as refused. One durable commit.
+    /// Bodies may be slices of something larger: none of them is held on to.
     fn admit(&self, batch: &[Candidate], now: u64) -> Result<Vec<Admission>, AdmitError>;
 
     /// The group's index as it stands.

@@ -1,19 +1,21 @@
+use std::borrow::Cow;
+
 use hearken_tree::{Id, Key};
 
 /// What the archive has to know of a message; the rest of it stays opaque.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Header {
+pub struct Header<'a> {
     /// The message's id, recomputed from its bytes.
     pub id: Id,
     /// When it was sent: nanoseconds since the Unix epoch.
     pub timestamp: u64,
-    /// Its content topic.
-    pub content_topic: String,
+    /// Its content topic; part of the message, mostly.
+    pub content_topic: Cow<'a, str>,
     /// Whether it must not be stored.
     pub ephemeral: bool,
 }
 
-impl Header {
+impl Header<'_> {
     /// The message's place in the order of all messages.
     pub fn key(&self) -> Key {
         Key::new(self.timestamp, self.id)
@@ -33,5 +35,5 @@ pub struct FormatError {
 /// The id must cover the pubsub topic, the content topic and the timestamp, as Waku's does: an archive keeps one message a key.
 pub trait MessageFormat: Send + Sync {
     /// Reads the header of the message `body`, sent on `pubsub_topic`; computes its id.
-    fn header(&self, pubsub_topic: &str, body: &[u8]) -> Result<Header, FormatError>;
+    fn header<'a>(&self, pubsub_topic: &str, body: &'a [u8]) -> Result<Header<'a>, FormatError>;
 }

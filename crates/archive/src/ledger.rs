@@ -112,27 +112,21 @@ impl<'a, T: Tables> Ledger<'a, T> {
 
     /// Admits messages; what becomes of each is in the order of `batch`.
     pub(crate) fn admit(&mut self, batch: Vec<Result<Judged<'_>, Admission>>) -> Result<Vec<Admission>, AdmitError> {
-        let mut answers = Vec::with_capacity(batch.len());
-        let mut messages = Vec::with_capacity(batch.len());
-        for (at, read) in batch.into_iter().enumerate() {
-            match read {
-                Ok(judged) => {
-                    messages.push((at, judged));
-                    answers.push(None);
-                }
-                Err(answer) => answers.push(Some(answer)),
-            }
-        }
-        // In the order of keys: neighbours in the tables are written together. The first of two equal ones counts.
-        messages.sort_unstable_by_key(|(at, judged)| (judged.key, *at));
-        for (at, judged) in &messages {
-            let admitted = self.admit_one(judged)?;
-            if let Some(answer) = answers.get_mut(*at) {
-                *answer = Some(admitted);
+        // In the order of keys: neighbours in the tables are written together. The sort is a stable one: the first of two equal
+        // ones counts, and it makes use of the order that each neighbour's messages come in.
+        let mut order: Vec<(usize, &Judged<'_>)> =
+            batch.iter().enumerate().filter_map(|(at, read)| Some((at, read.as_ref().ok()?))).collect();
+        order.sort_by(|(_, one), (_, other)| one.key.cmp(&other.key));
+        let mut admitted = vec![None; batch.len()];
+        for (at, judged) in order {
+            let admission = self.admit_one(judged)?;
+            if let Some(place) = admitted.get_mut(at) {
+                *place = Some(admission);
             }
         }
         self.forget_surplus()?;
-        Ok(answers.into_iter().flatten().collect())
+        let answers = batch.into_iter().zip(admitted);
+        Ok(answers.filter_map(|(read, admitted)| read.map_or_else(Some, |_| admitted)).collect())
     }
 
     fn admit_one(&mut self, judged: &Judged<'_>) -> Result<Admission, AdmitError> {

@@ -20,13 +20,13 @@
 //! struct Text;
 //!
 //! impl MessageFormat for Text {
-//!     fn header(&self, pubsub_topic: &str, body: &[u8]) -> Result<Header, FormatError> {
+//!     fn header<'a>(&self, pubsub_topic: &str, body: &'a [u8]) -> Result<Header<'a>, FormatError> {
 //!         let timestamp = body.first_chunk().ok_or(FormatError { reason: "no timestamp".to_owned() })?;
 //!         let id = blake3::Hasher::new().update(pubsub_topic.as_bytes()).update(body).finalize();
 //!         Ok(Header {
 //!             id: Id(*id.as_bytes()),
 //!             timestamp: u64::from_be_bytes(*timestamp),
-//!             content_topic: "text".to_owned(),
+//!             content_topic: "text".into(),
 //!             ephemeral: false,
 //!         })
 //!     }

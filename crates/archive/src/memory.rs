@@ -1,4 +1,5 @@
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -164,7 +165,7 @@ impl Looked<ReadError> for LookedRow<'_> {
         Ok(&self.row.pubsub_topic)
     }
 
-    fn content_topic(&self) -> Result<String, ReadError> {
+    fn content_topic(&self) -> Result<Cow<'_, str>, ReadError> {
         // What was admitted can be read.
         Ok(self.predicate.content_topic(&self.row.pubsub_topic, &self.row.body).unwrap_or_default())
     }
@@ -183,7 +184,7 @@ impl Row {
         StoredMessage {
             key: *key,
             sequence: self.sequence,
-            pubsub_topic: self.pubsub_topic.to_string(),
+            pubsub_topic: self.pubsub_topic.clone(),
             body: self.body.clone(),
         }
     }
@@ -199,7 +200,9 @@ impl Tables for &mut Maps {
     fn put_message(&mut self, key: &Key, sequence: u64, topic: &str, body: &Bytes) -> Result<(), AdmitError> {
         let pubsub_topic = self.topics.get(topic).cloned().unwrap_or_else(|| Arc::from(topic));
         self.topics.insert(pubsub_topic.clone());
-        self.messages.insert(*key, Row { sequence, pubsub_topic, body: body.clone() });
+        // A copy of its own: what it came in may be much larger.
+        let body = Bytes::copy_from_slice(body);
+        self.messages.insert(*key, Row { sequence, pubsub_topic, body });
         self.ids.insert(key.id(), key.timestamp());
         Ok(())
     }

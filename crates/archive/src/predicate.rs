@@ -1,4 +1,5 @@
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
@@ -22,7 +23,7 @@ pub(crate) struct Predicate {
 pub(crate) struct Judged<'a> {
     pub(crate) key: Key,
     pub(crate) pubsub_topic: &'a str,
-    pub(crate) header: crate::Header,
+    pub(crate) header: crate::Header<'a>,
     pub(crate) candidate: &'a Candidate,
     /// Why it must not be stored, unless it is already.
     pub(crate) fault: Option<RefusalReason>,
@@ -74,7 +75,11 @@ impl Predicate {
     }
 
     /// The content topic of a stored message.
-    pub(crate) fn content_topic(&self, pubsub_topic: &str, body: &[u8]) -> Result<String, crate::FormatError> {
+    pub(crate) fn content_topic<'a>(
+        &self,
+        pubsub_topic: &str,
+        body: &'a [u8],
+    ) -> Result<Cow<'a, str>, crate::FormatError> {
         Ok(self.format.header(pubsub_topic, body)?.content_topic)
     }
 
@@ -87,13 +92,13 @@ impl Predicate {
     }
 
     /// The content topic of the message with this key; `None` if `body` is not that message.
-    pub(crate) fn content_topic_of(&self, key: &Key, pubsub_topic: &str, body: &[u8]) -> Option<String> {
+    pub(crate) fn content_topic_of<'a>(&self, key: &Key, pubsub_topic: &str, body: &'a [u8]) -> Option<Cow<'a, str>> {
         let (found, content_topic) = self.read_stored(pubsub_topic, body)?;
         (found == *key).then_some(content_topic)
     }
 
     /// Key and content topic of a stored message; `None` if it is none.
-    pub(crate) fn read_stored(&self, pubsub_topic: &str, body: &[u8]) -> Option<(Key, String)> {
+    pub(crate) fn read_stored<'a>(&self, pubsub_topic: &str, body: &'a [u8]) -> Option<(Key, Cow<'a, str>)> {
         let header = self.format.header(pubsub_topic, body).ok()?;
         Some((header.key(), header.content_topic))
     }
@@ -124,8 +129,10 @@ impl Predicate {
         };
         let key = header.key();
         if let Some((filter, asked)) = asked {
-            let wanted = asked.iter().any(|range| range.contains(&key));
-            if !wanted || !filter.admits(pubsub_topic, &header.content_topic) {
+            let before = asked.partition_point(|range| range.start() <= key);
+            let within = before.checked_sub(1).and_then(|last| asked.get(last));
+            if !within.is_some_and(|range| range.contains(&key)) || !filter.admits(pubsub_topic, &header.content_topic)
+            {
                 return Ok(Err(Admission::Unasked(key)));
             }
         }
@@ -137,7 +144,7 @@ impl Predicate {
     fn fault(
         &self,
         pubsub_topic: &str,
-        header: &crate::Header,
+        header: &crate::Header<'_>,
         size: usize,
         now: u64,
         floor: u64,

@@ -1,5 +1,5 @@
 //! Store queries: pages of messages by topic and time, in both directions.
-use std::collections::BTreeSet;
+use std::{borrow::Cow, collections::BTreeSet};
 
 use hearken_tree::{Key, KeyRange};
 
@@ -64,7 +64,7 @@ pub(crate) struct Filling<'q> {
 /// A message as a query looks at it: no more of it is read than is needed.
 pub(crate) trait Looked<E> {
     fn pubsub_topic(&self) -> Result<&str, E>;
-    fn content_topic(&self) -> Result<String, E>;
+    fn content_topic(&self) -> Result<Cow<'_, str>, E>;
     fn size(&self) -> usize;
     fn message(&self) -> Result<StoredMessage, E>;
 }
@@ -82,7 +82,7 @@ impl<'q> Filling<'q> {
         }
         self.left -= 1;
         let wanted = self.query.wants(message.pubsub_topic()?)
-            && (self.query.content_topics.is_empty() || self.query.content_topics.contains(&message.content_topic()?));
+            && (self.query.content_topics.is_empty() || self.query.content_topics.contains(&*message.content_topic()?));
         if wanted && !self.page.push(message.size(), || message.message())? {
             self.rest = self.query.rest(key);
             return Ok(false);

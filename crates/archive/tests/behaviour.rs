@@ -108,7 +108,7 @@ fn stores_and_gives_back(make: Make<'_>) {
 
     let scanned = archive.scan(&all.group(), &KeyRange::ALL, ALL).unwrap();
     assert_eq!(scanned.iter().map(|message| message.body.clone()).collect::<Vec<_>>(), bodies);
-    assert!(scanned.iter().all(|message| message.pubsub_topic == TOPIC));
+    assert!(scanned.iter().all(|message| *message.pubsub_topic == *TOPIC));
     let sequences: BTreeSet<u64> = scanned.iter().map(|message| message.sequence).collect();
     assert_eq!(sequences, (1..=100).collect());
 }
@@ -387,7 +387,7 @@ fn answers_queries(make: Make<'_>) {
                     let pages = pages_of(&*archive, query.clone());
                     assert!(pages.iter().all(|page| page.len() <= messages), "{query:?}");
                     let found: Vec<_> =
-                        pages.concat().into_iter().map(|found| (found.body, found.pubsub_topic)).collect();
+                        pages.concat().into_iter().map(|found| (found.body, found.pubsub_topic.to_string())).collect();
                     let mut wanted: Vec<_> = expected
                         .iter()
                         .filter(|(body, on, content)| {
@@ -458,7 +458,7 @@ fn finds_by_id(make: Make<'_>) {
 struct Panics;
 
 impl Validator for Panics {
-    fn validate(&self, topic: &str, header: &Header, body: &[u8]) -> Result<(), String> {
+    fn validate(&self, topic: &str, header: &Header<'_>, body: &[u8]) -> Result<(), String> {
         NoBad.validate(topic, header, body).map_err(|_| panic!("expected by the test"))
     }
 }

@@ -13,10 +13,10 @@ use std::{error::Error, net::TcpListener, sync::Arc, time::Duration};
 struct Text;
 
 impl MessageFormat for Text {
-    fn header(&self, _topic: &str, body: &[u8]) -> Result<Header, FormatError> {
+    fn header<'a>(&self, _topic: &str, body: &'a [u8]) -> Result<Header<'a>, FormatError> {
         let time = body.first_chunk().ok_or(FormatError { reason: "shorter than 8 bytes".to_owned() })?;
         let (id, timestamp) = (Id(*blake3::hash(body).as_bytes()), u64::from_be_bytes(*time));
-        Ok(Header { id, timestamp, content_topic: "text".to_owned(), ephemeral: false })
+        Ok(Header { id, timestamp, content_topic: "text".into(), ephemeral: false })
     }
 }
 

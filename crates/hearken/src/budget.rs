@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use hearken_wire::Frame;
+use hearken_wire::FrameBody;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// What a delivered message costs beside its bytes: its handle and its place in lists.
@@ -9,8 +9,8 @@ const OVERHEAD: usize = 64;
 
 /// Bounds the delivered messages that are in memory and not yet stored, over all peers.
 ///
-/// Each message carries its share with it and gives it back when the last handle to it is dropped, whoever drops it: the
-/// engine that did not ask for it, or the task that has stored it. So the account cannot drift.
+/// Each frame of messages carries its share with it and gives it back when the last handle to one of them is dropped, whoever
+/// drops it: the engine that did not ask for it, or the task that has stored it. So the account cannot drift.
 #[derive(Clone, Debug)]
 pub(crate) struct Budget {
     room: Arc<Semaphore>,
@@ -26,24 +26,22 @@ impl Budget {
 
     /// Waits for room for the messages in the frame, in the order of asking. While it waits its stream is not read, so that
     /// the neighbour is slowed down to what the archive can take.
-    pub(crate) async fn admit(&self, frame: Frame) -> Frame {
-        let Frame::Messages { request, messages } = frame else { return frame };
-        let bytes = messages.iter().map(|message| message.len() + OVERHEAD).sum::<usize>().min(self.total);
-        let Ok(share) = u32::try_from(bytes) else { return Frame::Messages { request, messages } };
+    pub(crate) async fn admit(&self, frame: FrameBody) -> FrameBody {
+        let messages = frame.messages();
+        if messages == 0 {
+            return frame;
+        }
+        let bytes = (frame.bytes().len() + messages * OVERHEAD).min(self.total);
+        let Ok(share) = u32::try_from(bytes) else { return frame };
         // The semaphore is never closed; if it were, the bound would be gone but nothing else.
-        let Ok(share) = self.room.clone().acquire_many_owned(share).await else {
-            return Frame::Messages { request, messages };
-        };
-        let share = Arc::new(share);
-        let messages =
-            messages.into_iter().map(|bytes| Bytes::from_owner(Metered { bytes, _share: share.clone() })).collect();
-        Frame::Messages { request, messages }
+        let Ok(share) = self.room.clone().acquire_many_owned(share).await else { return frame };
+        frame.owned(|bytes| Bytes::from_owner(Metered { bytes, _share: share }))
     }
 }
 
 struct Metered {
     bytes: Bytes,
-    _share: Arc<OwnedSemaphorePermit>,
+    _share: OwnedSemaphorePermit,
 }
 
 impl AsRef<[u8]> for Metered {
@@ -56,45 +54,58 @@ impl AsRef<[u8]> for Metered {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use bytes::BytesMut;
     use futures::FutureExt as _;
-    use hearken_wire::RequestId;
+    use hearken_wire::{Frame, FrameReader, RequestId, encode_frame};
 
     use super::*;
+
+    /// A frame as it comes.
+    fn body(frame: &Frame) -> FrameBody {
+        let (mut reader, mut bytes) = (FrameReader::default(), BytesMut::new());
+        encode_frame(frame, &mut bytes).unwrap();
+        reader.buffer().extend_from_slice(&bytes);
+        reader.next_body().unwrap().unwrap()
+    }
 
     fn messages(sizes: &[usize]) -> Frame {
         let messages = sizes.iter().map(|size| Bytes::from(vec![7; *size])).collect();
         Frame::Messages { request: RequestId(1), messages }
     }
 
+    fn admit(budget: &Budget, sizes: &[usize]) -> Option<Vec<Bytes>> {
+        match budget.admit(body(&messages(sizes))).now_or_never()?.read().unwrap() {
+            Frame::Messages { messages, .. } => Some(messages),
+            other => panic!("a frame of messages stays one: {other:?}"),
+        }
+    }
+
     #[test]
     fn holds_back_until_the_last_message_is_dropped() {
         let budget = Budget::new(1000);
-        let Frame::Messages { messages: mut first, .. } = budget.admit(messages(&[400, 300])).now_or_never().unwrap()
-        else {
-            panic!("a frame of messages stays one")
-        };
-        assert!(budget.admit(messages(&[400])).now_or_never().is_none());
+        let mut first = admit(&budget, &[400, 300]).unwrap();
+        assert!(admit(&budget, &[400]).is_none());
         let kept = first.pop().unwrap();
         drop(first);
-        assert!(budget.admit(messages(&[400])).now_or_never().is_none(), "a frame's share is given back as a whole");
+        assert!(admit(&budget, &[400]).is_none(), "a frame's share is given back as a whole");
         drop(kept);
-        assert_eq!(budget.admit(messages(&[400])).now_or_never().unwrap(), messages(&[400]));
+        assert_eq!(admit(&budget, &[400]).unwrap(), [vec![7; 400]]);
     }
 
     #[test]
     fn a_frame_over_the_whole_budget_passes_alone() {
         let budget = Budget::new(1000);
-        let big = budget.admit(messages(&[5000])).now_or_never().unwrap();
-        assert!(budget.admit(messages(&[1])).now_or_never().is_none());
+        let big = admit(&budget, &[5000]).unwrap();
+        assert!(admit(&budget, &[1]).is_none());
         drop(big);
-        assert!(budget.admit(messages(&[1])).now_or_never().is_some());
+        assert!(admit(&budget, &[1]).is_some());
     }
 
     #[test]
     fn other_frames_cost_nothing() {
         let budget = Budget::new(1);
-        let _full = budget.admit(messages(&[1])).now_or_never().unwrap();
+        let _full = admit(&budget, &[1]).unwrap();
         let done = Frame::Done { request: RequestId(1) };
-        assert_eq!(budget.admit(done.clone()).now_or_never(), Some(done));
+        assert_eq!(budget.admit(body(&done)).now_or_never().unwrap().read().unwrap(), done);
     }
 }

@@ -168,17 +168,20 @@ impl Streams {
         let mut frames = FrameReader::default();
         let mut deadline = None;
         loop {
-            let started = Instant::now();
-            let next = frames.next_frame();
-            self.work.add(Stage::Wire, started.elapsed());
-            match next {
-                Ok(Some(frame)) if !belongs(&frame) => {
-                    return End::Garbage("a frame of the other direction".to_owned());
-                }
-                Ok(Some(frame)) => {
+            match frames.next_body() {
+                Ok(Some(body)) => {
                     deadline = None;
+                    let body = self.budget.admit(body).await;
+                    let started = Instant::now();
+                    let read = body.read();
+                    self.work.add(Stage::Wire, started.elapsed());
+                    let frame = match read {
+                        Ok(frame) if belongs(&frame) => frame,
+                        Ok(_) => return End::Garbage("a frame of the other direction".to_owned()),
+                        Err(error) if error.is_skippable() => continue,
+                        Err(error) => return End::Garbage(error.to_string()),
+                    };
                     heard.store(true, Relaxed);
-                    let frame = self.budget.admit(frame).await;
                     if self.arrived.send(Arrived { link, what: Ok(frame) }).await.is_err() {
                         return End::Closed;
                     }
@@ -193,7 +196,6 @@ impl Streams {
                         return end;
                     }
                 }
-                Err(error) if error.is_skippable() => deadline = None,
                 Err(error) => return End::Garbage(error.to_string()),
             }
         }

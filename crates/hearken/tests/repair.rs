@@ -140,7 +140,7 @@ async fn any_kind_of_gossipsub_carries_announcements() {
 struct Picky;
 
 impl Validator for Picky {
-    fn validate(&self, _: &str, header: &Header, _: &[u8]) -> Result<(), String> {
+    fn validate(&self, _: &str, header: &Header<'_>, _: &[u8]) -> Result<(), String> {
         if header.id.0[0] < 13 { Err("unlucky".to_owned()) } else { Ok(()) }
     }
 }

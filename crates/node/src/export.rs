@@ -50,7 +50,7 @@ pub fn export(archive: &dyn Archive, selection: &Selection, output: &mut Output)
     for message in Merged::new(archive, selection)? {
         let message = message?;
         let waku = WakuMessage::decode(&*message.body).map_err(|error| ExportError::Undecodable(message.key, error))?;
-        let chosen = |topic: &String| *topic == message.pubsub_topic || *topic == waku.content_topic;
+        let chosen = |topic: &String| **topic == *message.pubsub_topic || *topic == waku.content_topic;
         if selection.topics.is_empty() || selection.topics.iter().any(chosen) {
             output.write(&format_line(&message.pubsub_topic, &waku)?)?;
             written += 1;

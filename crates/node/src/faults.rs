@@ -28,7 +28,7 @@ pub struct RefuseSome(
 );
 
 impl Validator for RefuseSome {
-    fn validate(&self, _: &str, header: &Header, _: &[u8]) -> Result<(), String> {
+    fn validate(&self, _: &str, header: &Header<'_>, _: &[u8]) -> Result<(), String> {
         match is_among(self.0, number(&header.id)) {
             true => Err("one of those that this node was told to refuse, for testing".to_owned()),
             false => Ok(()),

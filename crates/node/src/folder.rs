@@ -73,7 +73,7 @@ struct Timed {
 }
 
 impl MessageFormat for Timed {
-    fn header(&self, pubsub_topic: &str, body: &[u8]) -> Result<Header, FormatError> {
+    fn header<'a>(&self, pubsub_topic: &str, body: &'a [u8]) -> Result<Header<'a>, FormatError> {
         let started = Instant::now();
         let header = WakuFormat.header(pubsub_topic, body);
         self.work.add(Stage::Verify, started.elapsed());

@@ -31,7 +31,7 @@ fn it_looks_like_a_chat() {
         let header = WakuFormat.header(&trace.pubsub_topic, &message.body).unwrap();
         assert_eq!(header.key(), message.key);
         assert!(!header.ephemeral);
-        *channels.entry(header.content_topic).or_default() += 1;
+        *channels.entry(header.content_topic.into_owned()).or_default() += 1;
         times.insert(header.timestamp);
     }
     let largest = channels.values().max().copied().unwrap_or_default();

@@ -1,7 +1,9 @@
+use std::borrow::Cow;
+
 use hearken_archive::{FormatError, Header, MessageFormat};
 use prost::Message;
 
-use crate::{WakuMessage, message_hash};
+use crate::{WakuMessage, fields::Fields, hash::hash};
 
 /// The longest meta attribute, in bytes (14/WAKU2-MESSAGE).
 pub const MAX_META: usize = 64;
@@ -14,24 +16,26 @@ pub const MAX_META: usize = 64;
 pub struct WakuFormat;
 
 impl MessageFormat for WakuFormat {
-    fn header(&self, pubsub_topic: &str, body: &[u8]) -> Result<Header, FormatError> {
+    fn header<'a>(&self, pubsub_topic: &str, body: &'a [u8]) -> Result<Header<'a>, FormatError> {
+        if let Some(fields) = Fields::read(body) {
+            return header(pubsub_topic, &fields, fields.content_topic.into());
+        }
         let message = WakuMessage::decode(body)
             .map_err(|error| malformed(format!("expected the protobuf of a Waku message: {error}")))?;
-        let timestamp = message.timestamp.unwrap_or_default();
-        let Some(timestamp) = u64::try_from(timestamp).ok().filter(|timestamp| *timestamp > 0) else {
-            return Err(malformed(format!("expected a timestamp in nanoseconds after 1970, found {timestamp}")));
-        };
-        let meta = message.meta.as_ref().map_or(0, |meta| meta.len());
-        if meta > MAX_META {
-            return Err(malformed(format!("expected at most {MAX_META} bytes of meta, found {meta}")));
-        }
-        Ok(Header {
-            id: message_hash(pubsub_topic, &message),
-            timestamp,
-            ephemeral: message.ephemeral.unwrap_or_default(),
-            content_topic: message.content_topic,
-        })
+        header(pubsub_topic, &Fields::of(&message), message.content_topic.clone().into())
     }
+}
+
+fn header<'a>(pubsub_topic: &str, fields: &Fields<'_>, content_topic: Cow<'a, str>) -> Result<Header<'a>, FormatError> {
+    let Some(timestamp) = u64::try_from(fields.timestamp).ok().filter(|timestamp| *timestamp > 0) else {
+        let found = fields.timestamp;
+        return Err(malformed(format!("expected a timestamp in nanoseconds after 1970, found {found}")));
+    };
+    let meta = fields.meta.len();
+    if meta > MAX_META {
+        return Err(malformed(format!("expected at most {MAX_META} bytes of meta, found {meta}")));
+    }
+    Ok(Header { id: hash(pubsub_topic, fields), timestamp, ephemeral: fields.ephemeral, content_topic })
 }
 
 fn malformed(reason: String) -> FormatError {

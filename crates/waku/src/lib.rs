@@ -23,7 +23,8 @@
 //! assert_eq!(shard, Shard { cluster: 1, index: 7 });
 //!
 //! let topic = shard.to_string(); // "/waku/2/rs/1/7"
-//! let header = WakuFormat.header(&topic, &message.encode_to_vec())?;
+//! let body = message.encode_to_vec();
+//! let header = WakuFormat.header(&topic, &body)?;
 //! assert_eq!(header.id, message_hash(&topic, &message));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -32,6 +33,7 @@
 //! | --- | --- |
 //! | `message` | the protobuf message |
 //! | `hash` | its deterministic hash |
+//! | `fields` | what the hash covers, read where it lies |
 //! | `format` | both as the archive's [`MessageFormat`](hearken_archive::MessageFormat) |
 //! | [`ndjson`] | messages as lines of JSON, in and out of files |
 //! | `topics` | shards, content topics, autosharding |
@@ -40,6 +42,7 @@
 //! | [`framing`] | both on a stream: any `AsyncRead` and `AsyncWrite`, such as libp2p's |
 #![forbid(unsafe_code)]
 
+mod fields;
 mod format;
 pub mod framing;
 mod hash;

@@ -2,18 +2,13 @@ use bytes::Bytes;
 
 use crate::{
     Frame, RequestId,
-    codec::frame_body_len,
+    codec::{field_len, frame_body_len},
     limits::{FRAME_MAX, messages_max},
 };
 
 /// Length of the body of a [`Frame::Messages`] with messages of these lengths; its length prefix takes up to 3 bytes more.
 pub fn messages_frame_len(request: RequestId, lengths: impl IntoIterator<Item = usize>) -> usize {
     frame_body_len(request, lengths.into_iter().map(field_len).sum())
-}
-
-/// Bytes that a message takes in its frame: a tag, its length, itself.
-fn field_len(length: usize) -> usize {
-    1 + prost::length_delimiter_len(length) + length
 }
 
 /// Fills frames with the messages of one request.

@@ -9,7 +9,7 @@ pub(crate) mod spans;
 mod verdicts;
 mod window;
 
-pub(crate) use frame::{MESSAGES_TAG, frame_body_len, read_frame, to_proto};
+pub(crate) use frame::{MESSAGES_TAG, count_messages, field_len, frame_body_len, put_frame, read_frame};
 pub use ihave::{likely_spans, max_spans};
 pub use ranges::RANGE_MAX_OVERHEAD;
 

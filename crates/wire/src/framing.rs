@@ -1,9 +1,8 @@
-use bytes::{Buf, BytesMut};
-use prost::Message as _;
+use bytes::{Buf, Bytes, BytesMut};
 
 use crate::{
     EncodeError, Frame, FrameError,
-    codec::{MESSAGES_TAG, read_frame, to_proto},
+    codec::{MESSAGES_TAG, count_messages, put_frame, read_frame},
     limits::{CONTROL_FRAME_MAX, FRAME_MAX},
 };
 
@@ -15,12 +14,7 @@ const PREFIX_MAX: usize = 4;
 /// # Errors
 /// What a receiver would refuse; then nothing is appended.
 pub fn encode_frame(frame: &Frame, out: &mut BytesMut) -> Result<(), EncodeError> {
-    let proto = to_proto(frame)?;
-    let length = proto.encoded_len();
-    out.reserve(prost::length_delimiter_len(length) + length);
-    // A BytesMut grows as needed, so that there is always room.
-    let _ = proto.encode_length_delimited(out);
-    Ok(())
+    put_frame(frame, out)
 }
 
 /// Takes one frame off the front of what was read from the stream; `None` if it is not yet there in full.
@@ -33,6 +27,10 @@ pub fn encode_frame(frame: &Frame, out: &mut BytesMut) -> Result<(), EncodeError
 /// # Errors
 /// See [`FrameError::is_skippable`] for what to do. An invalid frame has been taken off.
 pub fn decode_frame(received: &mut BytesMut, max: usize) -> Result<Option<Frame>, FrameError> {
+    take_body(received, max)?.map(FrameBody::read).transpose()
+}
+
+fn take_body(received: &mut BytesMut, max: usize) -> Result<Option<FrameBody>, FrameError> {
     let Some((prefix, length)) = read_prefix(received)? else { return Ok(None) };
     let max = max.min(FRAME_MAX);
     let max = match received.get(prefix) {
@@ -48,7 +46,36 @@ pub fn decode_frame(received: &mut BytesMut, max: usize) -> Result<Option<Frame>
         return Ok(None);
     }
     received.advance(prefix);
-    Ok(Some(read_frame(received.split_to(length).freeze())?))
+    Ok(Some(FrameBody(received.split_to(length).freeze())))
+}
+
+/// A frame that is there in full, and not read yet: for whoever has to account for its memory before it is handed on.
+#[derive(Clone, Debug)]
+pub struct FrameBody(Bytes);
+
+impl FrameBody {
+    /// How many messages it has, if it is a [`Frame::Messages`] and sound; 0 otherwise.
+    pub fn messages(&self) -> usize {
+        count_messages(&self.0)
+    }
+
+    /// The same frame in memory that belongs to what `own` makes of its bytes: the payloads read from it are slices of that.
+    pub fn owned(self, own: impl FnOnce(Bytes) -> Bytes) -> FrameBody {
+        FrameBody(own(self.0))
+    }
+
+    /// Its bytes.
+    pub fn bytes(&self) -> &Bytes {
+        &self.0
+    }
+
+    /// The frame.
+    ///
+    /// # Errors
+    /// Where the body is no frame; what comes behind it on the stream may still be read.
+    pub fn read(self) -> Result<Frame, FrameError> {
+        Ok(read_frame(self.0)?)
+    }
 }
 
 /// Length of the prefix and the length that it gives.
@@ -103,6 +130,14 @@ impl FrameReader {
     /// Those of [`decode_frame`].
     pub fn next_frame(&mut self) -> Result<Option<Frame>, FrameError> {
         decode_frame(&mut self.received, self.max)
+    }
+
+    /// The same in two steps: the next frame as it lies there.
+    ///
+    /// # Errors
+    /// A length that is none, or is too large.
+    pub fn next_body(&mut self) -> Result<Option<FrameBody>, FrameError> {
+        take_body(&mut self.received, self.max)
     }
 
     /// Whether part of a frame is there, so that a stream which ends now was cut off.

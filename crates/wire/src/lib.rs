@@ -51,7 +51,7 @@ pub use batch::{MessageBatch, messages_frame_len};
 pub use codec::{RANGE_MAX_OVERHEAD, likely_spans, max_spans};
 pub use error::{DecodeError, EncodeError, FrameError};
 pub use frame::{Answer, Ask, Frame, RangeWant, Refusal, RefusalReason, RequestId, Verdict, Want};
-pub use framing::{FrameReader, decode_frame, encode_frame};
+pub use framing::{FrameBody, FrameReader, decode_frame, encode_frame};
 pub use ihave::Ihave;
 pub use list::List;
 pub use protocol::{PROTOCOL, PROTOCOLS, control_topic};

@@ -31,10 +31,10 @@ pub(super) fn filter() -> Filter {
 struct Keyed;
 
 impl MessageFormat for Keyed {
-    fn header(&self, _: &str, body: &[u8]) -> Result<Header, FormatError> {
+    fn header<'a>(&self, _: &str, body: &'a [u8]) -> Result<Header<'a>, FormatError> {
         let key = body.first_chunk::<{ Key::LEN }>().map(|key| Key::from_bytes(*key));
         let key = key.ok_or_else(|| FormatError { reason: format!("shorter than {HEAD} bytes") })?;
-        Ok(Header { id: key.id(), timestamp: key.timestamp(), content_topic: "sim".to_owned(), ephemeral: false })
+        Ok(Header { id: key.id(), timestamp: key.timestamp(), content_topic: "sim".into(), ephemeral: false })
     }
 }
 
@@ -55,7 +55,7 @@ struct Picky {
 }
 
 impl Validator for Picky {
-    fn validate(&self, _: &str, header: &Header, _: &[u8]) -> Result<(), String> {
+    fn validate(&self, _: &str, header: &Header<'_>, _: &[u8]) -> Result<(), String> {
         let key = header.key();
         let own = self.own.lock().unwrap_or_else(PoisonError::into_inner).contains(&key);
         let message = self.books.find(&key).filter(|_| !own);

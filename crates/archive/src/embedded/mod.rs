@@ -13,11 +13,13 @@ mod tables;
 mod version;
 
 use std::{
+    borrow::Cow,
+    cell::RefCell,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, atomic::Ordering},
 };
 
-use bytes::Bytes;
+use bytes::BytesMut;
 use hearken_tree::{GroupId, Id, Key, KeyRange};
 use redb::StorageBackend;
 
@@ -29,7 +31,7 @@ use self::{
     content::{Fresh, Slice, TopicPlaces},
     error::{storage, unreadable},
     index::GroupTrees,
-    recent::{Place, Recent},
+    recent::{Finder, Place, Recent},
     rows::{AllPlaces, Rows},
     schema::MessageRow,
     state::{Backlog, State},
@@ -83,6 +85,9 @@ impl EmbeddedOptions {
         }
     }
 }
+
+/// Bodies that are read share blocks of memory of so many bytes: about a hundred small ones take one allocation.
+const BODIES: usize = 16 << 10;
 
 /// How many bytes of bodies opening has to read at most to catch up.
 const BACKLOG_BYTES: u64 = 64 << 20;
@@ -336,17 +341,23 @@ impl Embedded {
     }
 
     /// What is in a row, if it is the message that belongs at `key`: a damaged file must not give a wrong one.
-    fn read_row<'a>(&'a self, key: &Key, row: &'a [u8]) -> Result<(MessageRow<'a>, &'a str, String), ReadError> {
+    fn read_row<'a>(
+        &'a self,
+        key: &Key,
+        row: &'a [u8],
+    ) -> Result<(MessageRow<'a>, &'a Arc<str>, Cow<'a, str>), ReadError> {
         self.context.read_row(key, row).ok_or_else(|| {
             let found = format!("what is stored at {key:?} is not that message");
             unreadable(redb::Error::Corrupted(found))
         })
     }
 
-    fn message(&self, key: &Key, sequence: u64, row: &[u8]) -> Result<StoredMessage, ReadError> {
+    /// The message in a row; its body is copied to `bodies`.
+    fn message(&self, key: &Key, sequence: u64, row: &[u8], bodies: &mut BytesMut) -> Result<StoredMessage, ReadError> {
         let (row, pubsub_topic, _) = self.read_row(key, row)?;
-        let (pubsub_topic, body) = (pubsub_topic.to_owned(), Bytes::copy_from_slice(row.body));
-        Ok(StoredMessage { key: *key, sequence, pubsub_topic, body })
+        bodies.extend_from_slice(row.body);
+        let body = bodies.split().freeze();
+        Ok(StoredMessage { key: *key, sequence, pubsub_topic: pubsub_topic.clone(), body })
     }
 }
 
@@ -374,16 +385,6 @@ impl State {
     }
 }
 
-impl Published {
-    /// The sequence of the message at `key`.
-    fn sequence(&self, key: &Key) -> Result<Option<u64>, ReadError> {
-        match self.recent.sequence(key) {
-            Some(sequence) => Ok(Some(sequence)),
-            None => self.version.sequence(key).map_err(unreadable),
-        }
-    }
-}
-
 /// The places of messages that a query looks at, in its order.
 enum QueryPlaces {
     All(Box<AllPlaces>),
@@ -402,6 +403,7 @@ impl QueryPlaces {
 /// A row, as a query looks at it.
 struct LookedRow<'a> {
     archive: &'a Embedded,
+    bodies: &'a RefCell<BytesMut>,
     key: Key,
     sequence: u64,
     row: &'a [u8],
@@ -410,10 +412,10 @@ struct LookedRow<'a> {
 impl Looked<ReadError> for LookedRow<'_> {
     fn pubsub_topic(&self) -> Result<&str, ReadError> {
         let row = MessageRow::read(self.row).map_err(unreadable)?;
-        self.archive.context.topics.name(row.topic).map_err(unreadable)
+        Ok(self.archive.context.topics.name(row.topic).map_err(unreadable)?)
     }
 
-    fn content_topic(&self) -> Result<String, ReadError> {
+    fn content_topic(&self) -> Result<Cow<'_, str>, ReadError> {
         self.archive.read_row(&self.key, self.row).map(|(.., content_topic)| content_topic)
     }
 
@@ -422,7 +424,7 @@ impl Looked<ReadError> for LookedRow<'_> {
     }
 
     fn message(&self) -> Result<StoredMessage, ReadError> {
-        self.archive.message(&self.key, self.sequence, self.row)
+        self.archive.message(&self.key, self.sequence, self.row, &mut self.bodies.borrow_mut())
     }
 }
 
@@ -448,10 +450,16 @@ impl Archive for Embedded {
 
     fn get(&self, keys: &[Key]) -> Result<Vec<Option<StoredMessage>>, ReadError> {
         let state = self.published();
+        let mut bodies = BytesMut::with_capacity(BODIES);
+        let mut recent = Finder::new(&state.recent);
         let get = |key: &Key| {
-            let Some(sequence) = state.sequence(key)? else { return Ok(None) };
+            let sequence = match recent.sequence(key) {
+                Some(sequence) => Some(sequence),
+                None => state.version.sequence(key).map_err(unreadable)?,
+            };
+            let Some(sequence) = sequence else { return Ok(None) };
             let row = state.version.row(sequence).map_err(unreadable)?;
-            row.map(|row| self.message(key, sequence, row.value())).transpose()
+            row.map(|row| self.message(key, sequence, row.value(), &mut bodies)).transpose()
         };
         self.reading(|| keys.iter().map(get).collect())
     }
@@ -470,12 +478,12 @@ impl Archive for Embedded {
         let view = state.views.get(place).ok_or(ReadError::UnknownGroup(*group))?;
         self.reading(|| {
             let mut rows = Rows::new(state.version.clone(), &state.recent, range)?;
-            let mut page = Page::new(limit);
+            let (mut page, mut bodies) = (Page::new(limit), BytesMut::with_capacity(BODIES));
             for key in view.kept.keys(range) {
                 let key = key?;
                 let Some((sequence, row)) = rows.at(&key)? else { continue };
                 let size = row.value().len().saturating_sub(MessageRow::HEAD);
-                if !page.push(size, || self.message(&key, sequence, row.value()))? {
+                if !page.push(size, || self.message(&key, sequence, row.value(), &mut bodies))? {
                     break;
                 }
             }
@@ -486,10 +494,11 @@ impl Archive for Embedded {
     fn query(&self, query: &Query) -> Result<QueryPage, ReadError> {
         self.reading(|| {
             let (state, mut places) = self.places(query)?;
-            let mut filling = Filling::new(query);
+            let (mut filling, bodies) = (Filling::new(query), RefCell::new(BytesMut::with_capacity(BODIES)));
             while let Some((key, sequence)) = places.next()? {
                 let Some(row) = state.version.row(sequence).map_err(unreadable)? else { continue };
-                if !filling.look(&key, &LookedRow { archive: self, key, sequence, row: row.value() })? {
+                let looked = LookedRow { archive: self, bodies: &bodies, key, sequence, row: row.value() };
+                if !filling.look(&key, &looked)? {
                     break;
                 }
             }

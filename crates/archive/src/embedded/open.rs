@@ -258,7 +258,7 @@ fn settle_topics(txn: &WriteTransaction, predicate: &Predicate) -> Result<Option
     let mut rows = BTreeMap::new();
     for row in table.iter()? {
         let (number, name) = row?;
-        rows.insert(number.value(), name.value().to_owned());
+        rows.insert(number.value(), name.value().into());
     }
     let mut topics = Topics::new(rows);
     for (_, filter) in predicate.filters() {

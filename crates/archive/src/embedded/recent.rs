@@ -47,12 +47,6 @@ impl Recent {
         self.runs.is_empty()
     }
 
-    /// The sequence of the message at `key`.
-    pub(super) fn sequence(&self, key: &Key) -> Option<u64> {
-        let find = |run: &Arc<[Place]>| run.binary_search_by_key(key, |place| place.0).ok().map(|at| run[at].1);
-        self.runs.iter().find_map(find)
-    }
-
     /// The key of the message with this id. Looks at all of them: whoever asks by id waits for more than that.
     pub(super) fn find(&self, id: &Id) -> Option<Key> {
         let key = |run: &Arc<[Place]>| run.iter().map(|place| place.0).find(|key| key.as_bytes()[8..] == id.0);
@@ -113,16 +107,45 @@ impl RecentRange {
         let mut found = None;
         for (run, range) in &mut self.runs {
             let places = run.get(range.clone()).unwrap_or_default();
-            // Mostly the next one, if any.
-            let skip = match places.first() {
-                Some(place) if place.0 < *key => places.partition_point(|place| place.0 < *key),
-                _ => 0,
-            };
+            let skip = before(places, key);
             range.start += skip;
             found = found.or(places.get(skip).filter(|place| place.0 == *key).map(|place| place.1));
         }
         found
     }
+}
+
+/// Finds places one by one, quickly where keys ascend.
+pub(super) struct Finder<'r> {
+    recent: &'r Recent,
+    left: RecentRange,
+    last: Key,
+}
+
+impl<'r> Finder<'r> {
+    pub(super) fn new(recent: &'r Recent) -> Finder<'r> {
+        Finder { recent, left: recent.range(&KeyRange::ALL), last: Key::MIN }
+    }
+
+    /// The sequence of the message at `key`.
+    pub(super) fn sequence(&mut self, key: &Key) -> Option<u64> {
+        if *key < self.last {
+            self.left = self.recent.range(&KeyRange::ALL);
+        }
+        self.last = *key;
+        self.left.seek(key)
+    }
+}
+
+/// How many places come before `key`. Looks near the first one first: who goes through a run goes in small steps.
+fn before(places: &[Place], key: &Key) -> usize {
+    let is_before = |at: usize| places.get(at).is_some_and(|place| place.0 < *key);
+    let mut past = 1;
+    while is_before(past - 1) {
+        past *= 2;
+    }
+    let (from, to) = (past / 2, past.min(places.len()));
+    from + places.get(from..to).unwrap_or_default().partition_point(|place| place.0 < *key)
 }
 
 /// Two sorted runs as one.
@@ -181,8 +204,11 @@ mod tests {
             }
             prop_assert!(forward.first().is_none() && backward.last().is_none());
             for n in (0..400).map(key) {
-                prop_assert_eq!(recent.sequence(&n), map.get(&n).copied());
                 prop_assert_eq!(seeking.seek(&n), map.get(&n).copied().filter(|_| range.contains(&n)));
+            }
+            let mut finder = Finder::new(&recent);
+            for n in (from..400).chain(to..400).chain(0..from).map(key) {
+                prop_assert_eq!(finder.sequence(&n), map.get(&n).copied());
             }
         }
     }

@@ -14,6 +14,9 @@ use crate::ReadError;
 /// How many keys between two are skipped before the next one is looked up instead.
 const SKIP: usize = 16;
 
+/// The rows from one sequence on, in order.
+type Following = Range<'static, u64, &'static [u8]>;
+
 type Keys = Range<'static, &'static [u8; Key::LEN], u64>;
 
 /// Finds the rows at ascending keys: neighbours in a group are mostly neighbours in the table of keys, so that most are the next
@@ -25,12 +28,16 @@ pub(super) struct Rows {
     keys: Keys,
     /// A key that was read, but not asked for yet.
     ahead: Option<Place>,
+    /// The sequence of the last row.
+    last: u64,
+    /// The rows behind the last one, if it came behind the one before.
+    following: Option<Following>,
 }
 
 impl Rows {
     pub(super) fn new(version: Arc<Version>, recent: &Recent, range: &KeyRange) -> Result<Rows, ReadError> {
         let keys = version.keys(range).map_err(unreadable)?;
-        Ok(Rows { version, recent: recent.range(range), end: range.end(), keys, ahead: None })
+        Ok(Rows { version, recent: recent.range(range), end: range.end(), keys, ahead: None, last: 0, following: None })
     }
 
     /// The sequence and row at `key`, which must come after those asked for before; `None` if there is none.
@@ -40,7 +47,29 @@ impl Rows {
             None => self.entered(key)?,
         };
         let Some(sequence) = sequence else { return Ok(None) };
-        Ok(self.version.row(sequence).map_err(unreadable)?.map(|row| (sequence, row)))
+        Ok(self.row(sequence)?.map(|row| (sequence, row)))
+    }
+
+    /// The row of that sequence. Messages that came in order are stored in order, so that it is mostly the next one.
+    fn row(&mut self, sequence: u64) -> Result<Option<Row>, ReadError> {
+        let follows = self.last.checked_add(1) == Some(sequence);
+        self.last = sequence;
+        if !follows {
+            self.following = None;
+            return self.version.row(sequence).map_err(unreadable);
+        }
+        let following = match &mut self.following {
+            Some(following) => following,
+            none => none.insert(self.version.rows_from(sequence).map_err(unreadable)?),
+        };
+        match following.next().transpose().map_err(unreadable)? {
+            Some((found, row)) if found.value() == sequence => Ok(Some(row)),
+            // There is none.
+            _ => {
+                self.following = None;
+                Ok(None)
+            }
+        }
     }
 
     /// The sequence at `key` in the table.

@@ -1,5 +1,5 @@
 //! The tables of the file and the form of their rows. Numbers are big endian.
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use hearken_tree::{Digest, GroupId, Id, Key, PageId, Root};
 use redb::TableDefinition;
@@ -111,16 +111,16 @@ fn check(id: &Id) -> [u8; 8] {
 
 /// The rows of [`TOPICS`], in memory.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Topics(BTreeMap<u16, String>);
+pub(super) struct Topics(BTreeMap<u16, Arc<str>>);
 
 impl Topics {
-    pub(super) fn new(rows: BTreeMap<u16, String>) -> Topics {
+    pub(super) fn new(rows: BTreeMap<u16, Arc<str>>) -> Topics {
         Topics(rows)
     }
 
     /// The number of a topic; there are few.
     pub(super) fn number(&self, name: &str) -> Option<u16> {
-        self.0.iter().find(|(_, known)| *known == name).map(|(number, _)| *number)
+        self.0.iter().find(|(_, known)| ***known == *name).map(|(number, _)| *number)
     }
 
     /// The number of the next topic to come.
@@ -129,11 +129,11 @@ impl Topics {
     }
 
     pub(super) fn insert(&mut self, number: u16, name: &str) {
-        self.0.insert(number, name.to_owned());
+        self.0.insert(number, name.into());
     }
 
-    pub(super) fn name(&self, number: u16) -> Result<&str, CorruptRow> {
-        self.0.get(&number).map(String::as_str).ok_or(CorruptRow { table: "topics", bytes: 0 })
+    pub(super) fn name(&self, number: u16) -> Result<&Arc<str>, CorruptRow> {
+        self.0.get(&number).ok_or(CorruptRow { table: "topics", bytes: 0 })
     }
 }
 

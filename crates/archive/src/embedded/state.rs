@@ -152,7 +152,7 @@ impl State {
     pub(super) fn catch_up(&mut self, indexed: u64, sound: &mut [bool]) -> Result<(), AdmitError> {
         let mut changes = vec![Changes::default(); self.indexes.len()];
         let (mut places, mut bytes) = (Vec::new(), 0);
-        for row in self.version.rows_after(indexed).map_err(storage)? {
+        for row in self.version.rows_from(indexed.saturating_add(1)).map_err(storage)? {
             let (sequence, row) = row.map_err(storage)?;
             let sequence = sequence.value();
             let Some((key, row, topic, content_topic)) = self.context.read_unkeyed(row.value()) else {

@@ -7,7 +7,7 @@ use redb::{CursorError, ReadableTable, Table, WriteTransaction};
 
 use super::{
     error::storage,
-    recent::{Place, Recent},
+    recent::{Finder, Place, Recent},
     schema::{
         CorruptRow, IDS, KEYS, MESSAGES, META, MessageRow, REFUSED, Topics, id_key, meta, part, read_reason,
         refused_key, refused_message, write_reason,
@@ -25,6 +25,8 @@ pub(super) struct WriteTables<'t> {
     places: Places<'t>,
     topics: &'t Topics,
     recent: &'t Recent,
+    /// Looks through them.
+    finder: Finder<'t>,
     /// Whether the recent places were entered in this transaction.
     entered: bool,
     new: Vec<NewMessage>,
@@ -81,6 +83,7 @@ impl<'t> WriteTables<'t> {
             places: Places::open(txn)?,
             topics,
             recent,
+            finder: Finder::new(recent),
             entered: false,
             new: Vec::new(),
             gap: None,
@@ -180,7 +183,7 @@ impl Tables for WriteTables<'_> {
     type Written = Stored;
 
     fn holds(&mut self, key: &Key) -> Result<bool, AdmitError> {
-        if self.new.last().is_some_and(|last| last.key == *key) || self.recent.sequence(key).is_some() {
+        if self.new.last().is_some_and(|last| last.key == *key) || self.finder.sequence(key).is_some() {
             return Ok(true);
         }
         if self.gap.as_ref().is_some_and(|gap| gap.start <= *key && gap.end.is_none_or(|end| *key < end)) {
@@ -216,7 +219,7 @@ impl Tables for WriteTables<'_> {
         let row = self.messages.remove(sequence).map_err(storage)?;
         let row = row.ok_or_else(|| storage(redb::Error::Corrupted(format!("the message {key:?} is gone"))))?;
         let message = MessageRow::read(row.value()).map_err(corrupt)?;
-        let topic = self.topics.name(message.topic).map_err(corrupt)?.to_owned();
+        let topic = self.topics.name(message.topic).map_err(corrupt)?.to_string();
         Ok(Some((topic, Bytes::copy_from_slice(message.body))))
     }
 

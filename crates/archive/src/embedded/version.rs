@@ -1,5 +1,6 @@
 //! One committed version of the file, as messages and index pages are read from it.
 use std::{
+    borrow::Cow,
     collections::BTreeSet,
     sync::{
         Arc, Mutex, PoisonError,
@@ -78,7 +79,11 @@ impl Context {
     }
 
     /// The row of the message at `key` with its pubsub and content topic; `None` if it is not the one with that key.
-    pub(super) fn read_row<'a>(&'a self, key: &Key, row: &'a [u8]) -> Option<(MessageRow<'a>, &'a str, String)> {
+    pub(super) fn read_row<'a>(
+        &'a self,
+        key: &Key,
+        row: &'a [u8],
+    ) -> Option<(MessageRow<'a>, &'a Arc<str>, Cow<'a, str>)> {
         let row = MessageRow::read(row).ok()?;
         let topic = self.topics.name(row.topic).ok()?;
         let content_topic = self.predicate.content_topic_of(key, topic, row.body)?;
@@ -86,7 +91,7 @@ impl Context {
     }
 
     /// What is in a row of which only the sequence is known: key, pubsub topic, content topic; `None` if it is damaged.
-    pub(super) fn read_unkeyed<'a>(&'a self, row: &'a [u8]) -> Option<(Key, MessageRow<'a>, &'a str, String)> {
+    pub(super) fn read_unkeyed<'a>(&'a self, row: &'a [u8]) -> Option<(Key, MessageRow<'a>, &'a str, Cow<'a, str>)> {
         let row = MessageRow::read(row).ok()?;
         let topic = self.topics.name(row.topic).ok()?;
         let (key, content_topic) = self.predicate.read_stored(topic, row.body)?;
@@ -126,9 +131,9 @@ impl Version {
         Ok(self.messages.get(sequence)?)
     }
 
-    /// The rows after `sequence`.
-    pub(super) fn rows_after(&self, sequence: u64) -> Result<Range<'static, u64, &'static [u8]>, redb::Error> {
-        Ok(self.messages.range(sequence.saturating_add(1)..)?)
+    /// The rows from `sequence` on.
+    pub(super) fn rows_from(&self, sequence: u64) -> Result<Range<'static, u64, &'static [u8]>, redb::Error> {
+        Ok(self.messages.range(sequence..)?)
     }
 
     /// Key and [hash](topic_hash) of the content topic of a message of which only the row is known; `None` if that is damaged.

@@ -25,18 +25,23 @@ pub const NOW: u64 = 1_700_000_000 * SECOND;
 pub struct TestFormat;
 
 impl MessageFormat for TestFormat {
-    fn header(&self, pubsub_topic: &str, body: &[u8]) -> Result<Header, FormatError> {
+    fn header<'a>(&self, pubsub_topic: &str, body: &'a [u8]) -> Result<Header<'a>, FormatError> {
         let parse = || {
             let (timestamp, rest) = body.split_first_chunk::<8>()?;
             let ([flags, length], rest) = rest.split_first_chunk::<2>()?;
             let content_topic = std::str::from_utf8(rest.get(..usize::from(*length))?).ok()?;
-            Some((u64::from_be_bytes(*timestamp), *flags, content_topic.to_owned()))
+            Some((u64::from_be_bytes(*timestamp), *flags, content_topic))
         };
         let (timestamp, flags, content_topic) =
             parse().ok_or_else(|| FormatError { reason: format!("{} bytes", body.len()) })?;
         let mut hasher = blake3::Hasher::new();
         hasher.update(pubsub_topic.as_bytes()).update(body);
-        Ok(Header { id: Id(*hasher.finalize().as_bytes()), timestamp, content_topic, ephemeral: flags & 1 == 1 })
+        Ok(Header {
+            id: Id(*hasher.finalize().as_bytes()),
+            timestamp,
+            content_topic: content_topic.into(),
+            ephemeral: flags & 1 == 1,
+        })
     }
 }
 
@@ -84,7 +89,7 @@ pub fn nth(n: u64) -> Bytes {
 pub struct NoBad;
 
 impl Validator for NoBad {
-    fn validate(&self, _: &str, header: &Header, body: &[u8]) -> Result<(), String> {
+    fn validate(&self, _: &str, header: &Header<'_>, body: &[u8]) -> Result<(), String> {
         let payload = &body[10 + header.content_topic.len()..];
         if payload.starts_with(b"bad") { Err("bad".to_owned()) } else { Ok(()) }
     }

@@ -124,7 +124,7 @@ fn parse(candidate: &Candidate) -> (Key, String, String) {
         }
     };
     let header = TestFormat.header(&topic, &candidate.body).unwrap();
-    (header.key(), topic, header.content_topic)
+    (header.key(), topic, header.content_topic.into_owned())
 }
 
 /// What an archive holds.
@@ -273,8 +273,10 @@ impl Model {
             }
             let all = PageLimit { messages: usize::MAX, bytes: usize::MAX };
             let scanned = archive.scan(&group.group(), &KeyRange::ALL, all).unwrap();
-            let scanned: Vec<_> =
-                scanned.into_iter().map(|message| (message.key, message.pubsub_topic, message.body)).collect();
+            let scanned: Vec<_> = scanned
+                .into_iter()
+                .map(|message| (message.key, message.pubsub_topic.to_string(), message.body))
+                .collect();
             let expected: Vec<_> =
                 kept.iter().map(|key| (*key, self.messages[key].0.clone(), self.messages[key].2.clone())).collect();
             assert_eq!(scanned, expected, "{group:?}");

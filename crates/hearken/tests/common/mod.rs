@@ -38,12 +38,12 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Plain;
 
 impl MessageFormat for Plain {
-    fn header(&self, _pubsub_topic: &str, body: &[u8]) -> Result<Header, FormatError> {
+    fn header<'a>(&self, _pubsub_topic: &str, body: &'a [u8]) -> Result<Header<'a>, FormatError> {
         let stamp = body.first_chunk::<8>().ok_or(FormatError { reason: "no timestamp".to_owned() })?;
         Ok(Header {
             id: Id(*blake3::hash(body).as_bytes()),
             timestamp: u64::from_be_bytes(*stamp),
-            content_topic: "test".to_owned(),
+            content_topic: "test".into(),
             ephemeral: false,
         })
     }

@@ -65,7 +65,7 @@ pub(super) async fn messages(Extract(state): Extract<State>, parameters: Paramet
     let entry = |message: StoredMessage| Entry {
         message_hash: hex(&message.key.id()),
         message: include_data.then(|| WakuMessage::decode(message.body).ok()).flatten().map(|m| JsonMessage::new(&m)),
-        pubsub_topic: include_data.then_some(message.pubsub_topic),
+        pubsub_topic: include_data.then(|| message.pubsub_topic.to_string()),
     };
     Ok(Json(Page {
         request_id: String::new(),

@@ -46,7 +46,8 @@ pub(super) fn verify(archive: &dyn Archive, pubsub_topic: &str, expected: &[Key]
             }
             let wanted = expected.next_if(|key| **key == message.key).is_some();
             let header = WakuFormat.header(&message.pubsub_topic, &message.body);
-            let intact = message.pubsub_topic == pubsub_topic && header.is_ok_and(|header| header.key() == message.key);
+            let intact =
+                *message.pubsub_topic == *pubsub_topic && header.is_ok_and(|header| header.key() == message.key);
             verdict.count += 1;
             verdict.extra += u64::from(!wanted);
             verdict.damaged += u64::from(!intact);

@@ -131,7 +131,7 @@ impl Live {
         match self.judge(pubsub_topic, &body) {
             Ok(header) => {
                 self.activity.relayed(self.clock.now(), pubsub_topic, &header.content_topic, &body);
-                self.store(pubsub_topic, body, &header, Some(answer));
+                self.store(pubsub_topic, body.clone(), &header, Some(answer));
                 true
             }
             Err(refused) => {
@@ -144,7 +144,7 @@ impl Live {
 
     /// What a relay checks: that it is a message, its size, its time, and what the host's validator says. What is stored is
     /// judged once more, by the archive.
-    fn judge(&self, pubsub_topic: &str, body: &[u8]) -> Result<Header, NotRelayed> {
+    fn judge<'a>(&self, pubsub_topic: &str, body: &'a [u8]) -> Result<Header<'a>, NotRelayed> {
         let blame = |reason: String| NotRelayed { blame: true, reason };
         if body.len() > self.max_size {
             return Err(blame(format!("{} bytes where {} are allowed", body.len(), self.max_size)));
@@ -167,7 +167,7 @@ impl Live {
         &self,
         pubsub_topic: &str,
         body: Bytes,
-        header: &Header,
+        header: &Header<'_>,
         answer: Option<oneshot::Sender<Result<Admission, PublishError>>>,
     ) {
         let admits = |filter: &Filter| filter.admits(pubsub_topic, &header.content_topic);

@@ -152,8 +152,9 @@ fn by_id(
 
 fn wanted(query: &StoreQuery, message: &StoredMessage) -> bool {
     let content_topic = || WakuFormat.header(&message.pubsub_topic, &message.body).map(|header| header.content_topic);
-    query.pubsub_topic.as_ref().is_none_or(|topic| *topic == message.pubsub_topic)
-        && (query.content_topics.is_empty() || content_topic().is_ok_and(|topic| query.content_topics.contains(&topic)))
+    query.pubsub_topic.as_ref().is_none_or(|topic| **topic == *message.pubsub_topic)
+        && (query.content_topics.is_empty()
+            || content_topic().is_ok_and(|topic| query.content_topics.contains(&*topic)))
 }
 
 fn respond(request: &StoreRequest, query: &StoreQuery, page: Page) -> StoreResponse {
@@ -161,7 +162,7 @@ fn respond(request: &StoreRequest, query: &StoreQuery, page: Page) -> StoreRespo
     let entry = |message: StoredMessage| Entry {
         message_hash: Some(bytes(message.key.id())),
         message: query.include_data.then_some(message.body),
-        pubsub_topic: query.include_data.then_some(message.pubsub_topic),
+        pubsub_topic: query.include_data.then(|| message.pubsub_topic.to_string()),
     };
     StoreResponse {
         request_id: request.request_id.clone(),

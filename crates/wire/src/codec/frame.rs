@@ -1,4 +1,4 @@
-use bytes::Bytes;
+use bytes::{BufMut as _, Bytes, BytesMut};
 use hearken_tree::{GroupId, Key};
 use prost::Message as _;
 
@@ -6,7 +6,7 @@ use crate::{
     Answer, DecodeError, EncodeError, Frame, Refusal, RefusalReason, RequestId, Salt, Want,
     codec::{
         ihave::fixed,
-        packed::{Reader, check_items},
+        packed::{Reader, check_items, put_varint},
         proto::{self, frame::Body, refusal::Reason},
         ranges::{put_ranges, read_ranges},
         verdicts::{put_verdicts, read_verdicts},
@@ -22,15 +22,12 @@ const REQUEST_TAG: u64 = 1 << 3;
 /// Field 2 in it, with a length.
 const MESSAGE_TAG: u64 = 2 << 3 | 2;
 
-/// The frame as prost writes it, if a receiver will accept it.
-pub(crate) fn to_proto(frame: &Frame) -> Result<proto::Frame, EncodeError> {
+/// Appends the frame with its length, if a receiver will accept it; nothing otherwise.
+pub(crate) fn put_frame(frame: &Frame, out: &mut BytesMut) -> Result<(), EncodeError> {
     let body = match frame {
+        Frame::Messages { request, messages } => return put_messages(*request, messages, out),
         Frame::Want(want) => Body::Want(want_to_proto(want)?),
         Frame::Answer(answer) => Body::Answer(answer_to_proto(answer)?),
-        Frame::Messages { request, messages } => {
-            check_messages(messages)?;
-            Body::Messages(proto::Messages { request: request.0, messages: messages.clone() })
-        }
         Frame::Done { request } => Body::Done(proto::Done { request: request.0 }),
         Frame::Refusal(refusal) => {
             Body::Refusal(proto::Refusal { request: refusal.request.0, reason: reason_to_proto(refusal.reason).into() })
@@ -38,18 +35,39 @@ pub(crate) fn to_proto(frame: &Frame) -> Result<proto::Frame, EncodeError> {
         Frame::Cancel { request } => Body::Cancel(proto::Cancel { request: request.0 }),
     };
     let proto = proto::Frame { body: Some(body) };
-    let (what, max) = match frame {
-        Frame::Messages { .. } => ("a frame of messages", FRAME_MAX),
-        _ => ("a frame without messages", CONTROL_FRAME_MAX),
-    };
     let found = proto.encoded_len();
-    if found > max {
-        return Err(EncodeError::TooLong { what, found, max });
+    if found > CONTROL_FRAME_MAX {
+        return Err(EncodeError::TooLong { what: "a frame without messages", found, max: CONTROL_FRAME_MAX });
     }
-    if let Frame::Messages { messages, .. } = frame {
-        check_items("messages in a frame of its length", messages_max(found), messages.len())?;
+    out.reserve(prost::length_delimiter_len(found) + found);
+    // A BytesMut grows as needed, so that there is always room.
+    let _ = proto.encode_length_delimited(out);
+    Ok(())
+}
+
+/// The same for a frame of messages, as prost would write it, but without a list of them of its own.
+fn put_messages(request: RequestId, messages: &[Bytes], out: &mut BytesMut) -> Result<(), EncodeError> {
+    check_messages(messages)?;
+    let fields = messages.iter().map(|message| field_len(message.len())).sum();
+    let found = frame_body_len(request, fields);
+    if found > FRAME_MAX {
+        return Err(EncodeError::TooLong { what: "a frame of messages", found, max: FRAME_MAX });
     }
-    Ok(proto)
+    check_items("messages in a frame of its length", messages_max(found), messages.len())?;
+    out.reserve(prost::length_delimiter_len(found) + found);
+    put_varint(out, found as u64);
+    out.put_u8(MESSAGES_TAG);
+    put_varint(out, messages_len(request, fields) as u64);
+    if request.0 != 0 {
+        put_varint(out, REQUEST_TAG);
+        put_varint(out, request.0);
+    }
+    for message in messages {
+        put_varint(out, MESSAGE_TAG);
+        put_varint(out, message.len() as u64);
+        out.put_slice(message);
+    }
+    Ok(())
 }
 
 fn want_to_proto(want: &Want) -> Result<proto::Want, EncodeError> {
@@ -95,8 +113,18 @@ fn reason_to_proto(reason: RefusalReason) -> Reason {
 
 /// Length of the body of a frame of messages: `fields` is what they take in it.
 pub(crate) fn frame_body_len(request: RequestId, fields: usize) -> usize {
-    let inner = proto::Messages { request: request.0, messages: Vec::new() }.encoded_len() + fields;
+    let inner = messages_len(request, fields);
     1 + prost::length_delimiter_len(inner) + inner
+}
+
+/// Length of what is in that body behind its tag and length.
+fn messages_len(request: RequestId, fields: usize) -> usize {
+    proto::Messages { request: request.0, messages: Vec::new() }.encoded_len() + fields
+}
+
+/// Bytes that a message takes in its frame: a tag, its length, itself.
+pub(crate) fn field_len(length: usize) -> usize {
+    1 + prost::length_delimiter_len(length) + length
 }
 
 /// The frame in the body of a frame that was received; payloads stay slices of it.
@@ -199,6 +227,11 @@ struct Fields<'a> {
     unknown: Option<u64>,
 }
 
+/// How many messages are in the body of a frame; 0 if it is not one of messages, or is not sound.
+pub(crate) fn count_messages(body: &[u8]) -> usize {
+    scan(body).map_or(0, |fields| fields.messages)
+}
+
 /// Counts what takes 32 bytes for 2 once it is collected.
 fn scan(body: &[u8]) -> Result<Fields<'_>, DecodeError> {
     const WHAT: &str = "a frame's field";
@@ -209,7 +242,7 @@ fn scan(body: &[u8]) -> Result<Fields<'_>, DecodeError> {
         let value = read_value(&mut reader, tag, WHAT)?;
         if tag == u64::from(MESSAGES_TAG) {
             fields.messages_body = Some(value);
-            fields.messages += count_messages(value)?;
+            fields.messages += count_in(value)?;
         }
         match tag >> 3 {
             1..=6 => fields.bodies += 1,
@@ -219,7 +252,7 @@ fn scan(body: &[u8]) -> Result<Fields<'_>, DecodeError> {
     Ok(fields)
 }
 
-fn count_messages(body: &[u8]) -> Result<usize, DecodeError> {
+fn count_in(body: &[u8]) -> Result<usize, DecodeError> {
     const WHAT: &str = "a field of a frame of messages";
     let mut count = 0;
     let mut reader = Reader::new(body);
