@@ -92,6 +92,8 @@ struct Queue {
     batches: VecDeque<Waiting>,
     messages: usize,
     bytes: usize,
+    /// What waits need not wait for more.
+    hurried: bool,
     stopped: bool,
 }
 
@@ -149,6 +151,14 @@ impl Committer {
         }
         self.shared.push(queue, waiting);
         Ok(())
+    }
+
+    /// Commits what waits as soon as it can, without waiting for more to go with it: for whoever knows that nothing will come before
+    /// this is done.
+    pub fn hurry(&self) {
+        let mut queue = self.shared.queue();
+        queue.hurried |= !queue.batches.is_empty();
+        self.shared.work.notify_one();
     }
 
     /// Takes no more, commits what waits, and returns when that is done. Dropping the committer does the same.
@@ -209,6 +219,7 @@ impl Shared {
             queue = self.work.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
         queue = self.linger(queue);
+        queue.hurried = false;
         let (mut taken, mut messages, mut bytes) = (Vec::new(), 0, 0);
         while let Some(first) = queue.batches.front() {
             messages += first.batch.len();
@@ -227,7 +238,8 @@ impl Shared {
         (!taken.is_empty()).then_some(taken)
     }
 
-    /// Waits until a commit is full, or no more may come, or none came for a while, or it has waited long enough.
+    /// Waits until a commit is full, or no more may come, or none came for a while, or it has waited long enough, or somebody is in a
+    /// hurry.
     fn linger<'a>(&self, mut queue: MutexGuard<'a, Queue>) -> MutexGuard<'a, Queue> {
         let start = Instant::now();
         let mut until = start + self.options.linger;
@@ -240,7 +252,7 @@ impl Shared {
                 until = (now + self.options.linger).min(start + self.options.linger_at_most);
             }
             let left = until.saturating_duration_since(now);
-            if full || queue.stopped || left.is_zero() {
+            if full || queue.hurried || queue.stopped || left.is_zero() {
                 return queue;
             }
             queue = self.work.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0;

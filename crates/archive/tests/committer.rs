@@ -9,6 +9,7 @@ use std::{
         mpsc,
     },
     thread,
+    time::Duration,
 };
 
 use common::*;
@@ -110,6 +111,24 @@ fn what_waits_is_committed_together() {
     for n in 0..5 {
         let expected: Vec<_> = (10 * n..10 * n + 10).map(|n| Admission::Stored(key(&nth(n)))).collect();
         assert_eq!(rig.answers.recv().unwrap().unwrap(), expected);
+    }
+}
+
+/// It would wait for an hour for a commit to be full.
+#[test]
+fn who_is_in_a_hurry_waits_for_no_more() {
+    let archive: Arc<dyn Archive> = Arc::new(Memory::new(options(vec![filter(&[])])));
+    let hour = Duration::from_secs(3600);
+    let patient = CommitterOptions { linger: hour, linger_at_most: hour, ..CommitterOptions::default() };
+    let committer = Committer::spawn(archive, || NOW, patient).unwrap();
+    for n in 0..3 {
+        let (done, stored) = mpsc::channel();
+        // Nothing waits: nothing is hurried.
+        committer.hurry();
+        let submitted = committer.submit(vec![live(&nth(n))], Box::new(move |result| done.send(result).unwrap()));
+        assert!(submitted.is_ok());
+        committer.hurry();
+        assert_eq!(stored.recv().unwrap().unwrap(), [Admission::Stored(key(&nth(n)))]);
     }
 }
 

@@ -105,7 +105,7 @@ fn write(archive: Arc<dyn Archive>, batches: &[Vec<Bytes>]) -> Duration {
     let start = Instant::now();
     for batch in batches {
         let synced = |body: &Bytes| Candidate {
-            body: Bytes::copy_from_slice(body),
+            body: body.clone(),
             origin: Origin::Synced { group: group(), asked: asked.clone() },
         };
         let done = done.clone();
@@ -128,6 +128,8 @@ struct Run {
     wall: Duration,
     stream: Duration,
     write: Duration,
+    exchanges: u64,
+    duplicates: u64,
 }
 
 async fn run(case: Case, full: &Path, lacking: &Path, scratch: &Path, batches: &[Vec<Bytes>]) -> Run {
@@ -159,13 +161,14 @@ async fn run(case: Case, full: &Path, lacking: &Path, scratch: &Path, batches: &
     let wall = start.elapsed();
     let stream = stream(&provider, &requester, batches).await;
     let status = requester.status();
-    // A short id that two messages share brings both.
-    let few = case.moved.div_ceil(1000);
+    // Two messages in the range of one sketch that share a short id are both brought: some 600 of them are in each, so that of
+    // 100,000 moved 0.014 are expected to come twice so.
+    let few = if case.newest { 0 } else { 3 };
     assert!(status.repaired == case.moved && status.duplicates <= few && status.refused == 0, "{status:?}");
     requester.stop().await;
     provider.stop().await;
     std::fs::remove_file(mine).unwrap();
-    Run { wall, stream, write }
+    Run { wall, stream, write, exchanges: status.exchanges, duplicates: status.duplicates }
 }
 
 fn median(runs: &[Run], figure: impl Fn(&Run) -> Duration) -> Duration {
@@ -191,7 +194,10 @@ fn main() {
         let mut runs = Vec::new();
         for _ in 0..RUNS {
             let run = runtime.block_on(run(case, &full, &lacking, folder.path(), &batches));
-            println!("  wall {:.3?}, stream {:.3?}, write {:.3?}", run.wall, run.stream, run.write);
+            let Run { wall, stream, write, exchanges, duplicates } = run;
+            println!(
+                "  wall {wall:.3?}, stream {stream:.3?}, write {write:.3?}; {exchanges} requests, {duplicates} received twice"
+            );
             runs.push(run);
         }
         let (wall, parts) = (median(&runs, |run| run.wall), median(&runs, |run| run.stream + run.write));

@@ -22,20 +22,24 @@ impl Store {
 
     /// Verifies delivered messages and stores them durably.
     ///
-    /// The archive may keep what it is given, so it is given copies: `messages` are slices of frames and carry their share of
-    /// the budget, which is to be free again once they are stored.
-    pub(crate) async fn admit(self, group: GroupId, asked: Vec<KeyRange>, messages: Vec<Bytes>) -> Admitted {
+    /// `messages` are slices of frames and carry their share of the budget, which is free again once they are stored: an archive
+    /// holds on to none of them. `last`: nothing more comes before they are stored.
+    pub(crate) async fn admit(
+        self,
+        group: GroupId,
+        asked: Vec<KeyRange>,
+        messages: Vec<Bytes>,
+        last: bool,
+    ) -> Admitted {
         let asked: Arc<[KeyRange]> = asked.into();
-        let candidate = |message: &Bytes| Candidate {
-            body: Bytes::copy_from_slice(message),
-            origin: Origin::Synced { group, asked: asked.clone() },
-        };
-        let result = self.commit(messages.iter().map(candidate).collect()).await;
+        let count = messages.len();
+        let candidate = |body| Candidate { body, origin: Origin::Synced { group, asked: asked.clone() } };
+        let result = self.commit(messages.into_iter().map(candidate).collect(), last).await;
         let admissions = match result {
             Ok(admissions) => admissions,
             Err(error) => {
-                tracing::error!(%group, %error, messages = messages.len(), "delivered messages could not be stored");
-                return Admitted { failed: messages.len() as u64, ..Admitted::default() };
+                tracing::error!(%group, %error, messages = count, "delivered messages could not be stored");
+                return Admitted { failed: count as u64, ..Admitted::default() };
             }
         };
         let mut outcome = Admitted::default();
@@ -51,7 +55,7 @@ impl Store {
         outcome
     }
 
-    async fn commit(&self, batch: Vec<Candidate>) -> Result<Vec<Admission>, String> {
+    async fn commit(&self, batch: Vec<Candidate>, last: bool) -> Result<Vec<Admission>, String> {
         let (done, committed) = oneshot::channel::<Committed>();
         let done: Done = Box::new(move |result| {
             // Nobody listens any more if the task was given up.
@@ -67,6 +71,9 @@ impl Store {
             submitted.map_err(|panic| panic.to_string())?.map_err(|rejected| rejected.reason.to_string())?;
         }
         drop(turn);
+        if last {
+            self.committer.hurry();
+        }
         match committed.await {
             Ok(result) => result.map_err(|error| error.to_string()),
             Err(_) => Err("the archive's committer died".to_owned()),

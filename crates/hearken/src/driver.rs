@@ -188,11 +188,11 @@ impl Driver {
                     Event::Indexed { ticket, result: index::run(reader, threads, group, job).await }
                 });
             }
-            Action::Admit { ticket, group, asked, messages } => {
+            Action::Admit { ticket, group, asked, messages, last } => {
                 let store = self.parts.store.clone();
                 let (counters, notices) = (self.parts.streams.counters.clone(), self.parts.notices.clone());
                 self.storing.spawn(async move {
-                    let outcome = store.admit(group, asked, messages).await;
+                    let outcome = store.admit(group, asked, messages, last).await;
                     counters.admitted(&outcome);
                     let _ = notices.send(Notice::Repaired { group, admitted: outcome });
                     Event::Admitted { ticket, outcome }

@@ -79,68 +79,23 @@ impl Serve {
     async fn send_all(&self, sent: &mut Sent) -> Result<(), Halt> {
         let _slot = self.slots.clone().acquire_owned().await;
         let mut batch = MessageBatch::new(self.request, self.frame_bytes);
-        for selection in &self.selection {
-            match selection {
-                Selection::Range { range, count } => self.send_range(*range, *count, &mut batch, sent).await?,
-                Selection::Keys(keys) => self.send_keys(keys, &mut batch, sent).await?,
+        let mut rest = Rest::new(&self.selection);
+        while !rest.is_empty() {
+            let (group, bytes) = (self.group, self.frame_bytes);
+            let page;
+            (rest, page) = self.read(move |archive| rest.read(archive, &group, bytes)).await?;
+            for body in page {
+                if body.len() > MESSAGE_MAX {
+                    tracing::warn!(group = %self.group, size = body.len(), "a stored message is too long for any frame");
+                } else if let Some(frame) = batch.push(body) {
+                    self.send(frame, sent).await?;
+                }
             }
         }
         if let Some(frame) = batch.take() {
             self.send(frame, sent).await?;
         }
         self.send(Frame::Done { request: self.request }, sent).await
-    }
-
-    /// The first `left` messages of the range.
-    async fn send_range(
-        &self,
-        range: KeyRange,
-        mut left: u64,
-        batch: &mut MessageBatch,
-        sent: &mut Sent,
-    ) -> Result<(), Halt> {
-        let mut rest = range;
-        while left > 0 && !rest.is_empty() {
-            let messages = usize::try_from(left).map_or(PAGE_MESSAGES, |left| left.min(PAGE_MESSAGES));
-            let (group, limit) = (self.group, PageLimit { messages, bytes: self.frame_bytes });
-            let page = self.read(move |archive| archive.scan(&group, &rest, limit)).await?;
-            let Some(last) = page.last() else { break };
-            left = left.saturating_sub(page.len() as u64);
-            let Ok(after) = KeyRange::new(next_key(&last.key), range.end()) else { break };
-            rest = after;
-            for message in page {
-                self.send_message(message.body, batch, sent).await?;
-            }
-        }
-        Ok(())
-    }
-
-    async fn send_keys(&self, keys: &[Key], batch: &mut MessageBatch, sent: &mut Sent) -> Result<(), Halt> {
-        let mut rest: VecDeque<Key> = keys.iter().copied().collect();
-        let mut typical = FIRST_GUESS;
-        while !rest.is_empty() {
-            let count = (self.frame_bytes / typical).clamp(1, PAGE_MESSAGES).min(rest.len());
-            let page: Vec<Key> = rest.drain(..count).collect();
-            let found = self.read(move |archive| archive.get(&page)).await?;
-            // One that was deleted meanwhile is left out.
-            let bodies: Vec<Bytes> = found.into_iter().flatten().map(|message| message.body).collect();
-            typical = (bodies.iter().map(Bytes::len).sum::<usize>() / bodies.len().max(1)).max(1);
-            for body in bodies {
-                self.send_message(body, batch, sent).await?;
-            }
-        }
-        Ok(())
-    }
-
-    async fn send_message(&self, body: Bytes, batch: &mut MessageBatch, sent: &mut Sent) -> Result<(), Halt> {
-        if body.len() > MESSAGE_MAX {
-            tracing::warn!(group = %self.group, size = body.len(), "a stored message is too long for any frame");
-            return Ok(());
-        }
-        match batch.push(body) {
-            Some(frame) => self.send(frame, sent).await,
-            None => Ok(()),
-        }
     }
 
     async fn send(&self, frame: Frame, sent: &mut Sent) -> Result<(), Halt> {
@@ -163,6 +118,76 @@ impl Serve {
             Err(panic) => Err(Halt::Failed(panic.to_string())),
         }
     }
+}
+
+/// What is still to be read of a selection.
+struct Rest {
+    selection: VecDeque<Selection>,
+    /// How long messages of [`Selection::Keys`] are, as far as is known.
+    typical: usize,
+}
+
+impl Rest {
+    fn new(selection: &[Selection]) -> Rest {
+        Rest { selection: selection.iter().cloned().collect(), typical: FIRST_GUESS }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.selection.is_empty()
+    }
+
+    /// Reads the next messages, of about so many bytes: out of as many selections as it takes, since each of them may be for a
+    /// few messages only. Gives itself back.
+    fn read(mut self, archive: &dyn Archive, group: &GroupId, bytes: usize) -> Result<(Rest, Vec<Bytes>), ReadError> {
+        let (mut page, mut filled) = (Vec::new(), 0);
+        while filled < bytes && page.len() < PAGE_MESSAGES {
+            let limit = PageLimit { messages: PAGE_MESSAGES - page.len(), bytes: bytes - filled };
+            let Some(next) = self.selection.pop_front() else { break };
+            let (read, rest) = match next {
+                Selection::Range { range, count } => read_range(archive, group, range, count, limit)?,
+                Selection::Keys(keys) => self.read_keys(archive, keys, limit)?,
+            };
+            filled += read.iter().map(Bytes::len).sum::<usize>();
+            page.extend(read);
+            if let Some(rest) = rest {
+                self.selection.push_front(rest);
+            }
+        }
+        Ok((self, page))
+    }
+
+    /// One that was deleted meanwhile is left out.
+    fn read_keys(&mut self, archive: &dyn Archive, mut keys: Vec<Key>, limit: PageLimit) -> Result<Read, ReadError> {
+        let count = (limit.bytes / self.typical).clamp(1, limit.messages).min(keys.len());
+        let later = keys.split_off(count);
+        let bodies: Vec<Bytes> = archive.get(&keys)?.into_iter().flatten().map(|message| message.body).collect();
+        if !bodies.is_empty() {
+            self.typical = (bodies.iter().map(Bytes::len).sum::<usize>() / bodies.len()).max(1);
+        }
+        Ok((bodies, (!later.is_empty()).then_some(Selection::Keys(later))))
+    }
+}
+
+/// Bodies that were read, and what is left of the selection.
+type Read = (Vec<Bytes>, Option<Selection>);
+
+/// Of the first `left` messages of the range.
+fn read_range(
+    archive: &dyn Archive,
+    group: &GroupId,
+    range: KeyRange,
+    left: u64,
+    limit: PageLimit,
+) -> Result<Read, ReadError> {
+    let messages = usize::try_from(left).map_or(limit.messages, |left| left.min(limit.messages));
+    if messages == 0 || range.is_empty() {
+        return Ok((Vec::new(), None));
+    }
+    let page = archive.scan(group, &range, PageLimit { messages, ..limit })?;
+    let count = left.saturating_sub(page.len() as u64);
+    let after = page.last().and_then(|last| KeyRange::new(next_key(&last.key), range.end()).ok());
+    let rest = after.filter(|after| count > 0 && !after.is_empty()).map(|range| Selection::Range { range, count });
+    Ok((page.into_iter().map(|message| message.body).collect(), rest))
 }
 
 /// The smallest key after this one.

@@ -42,6 +42,8 @@ pub enum Action<P> {
         asked: Vec<KeyRange>,
         /// The messages as they came.
         messages: Vec<Bytes>,
+        /// Whether these are the last of what one request brings: the next one to this peer waits for them.
+        last: bool,
     },
     /// Stream these messages to a peer in [`Frame::Messages`], then [`Frame::Done`]; memory bounded, at the peer's pace; answer
     /// with [`Event::Served`](crate::Event::Served). The [`Frame::Answer`] before it is an [`Action::Send`] of its own.

@@ -37,13 +37,14 @@ impl<P: Clone + Ord + Debug> Engine<P> {
         }
         exchange.deadline = deadline;
         exchange.admitting += 1;
+        let last = exchange.received == exchange.promised;
         let (group, asked) = (exchange.group, exchange.deliveries.iter().map(|delivery| delivery.range).collect());
         let bytes = messages.iter().map(Bytes::len).sum();
         self.unadmitted += bytes;
         let ticket = self.ctx.ticket();
         self.admissions.insert(ticket, Admission { peer: from.clone(), request, bytes });
         self.download.charge(bytes as f64);
-        self.ctx.emit(Action::Admit { ticket, group, asked, messages });
+        self.ctx.emit(Action::Admit { ticket, group, asked, messages, last });
         if self.unadmitted > 2 * self.ctx.config.limits.unadmitted_bytes {
             self.abandon(request);
         }

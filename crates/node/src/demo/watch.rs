@@ -11,8 +11,8 @@ use super::{DemoError, Settings};
 use crate::node::Node;
 use crate::trace::Trace;
 
-/// How often the nodes are looked at.
-const LOOK: Duration = Duration::from_millis(100);
+/// How often the nodes are looked at: how exact the times are that are told.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// What was seen from when the nodes were online.
 pub(super) struct Watched {
