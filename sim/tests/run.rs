@@ -30,7 +30,7 @@ fn equal_nodes_announce_once_an_interval() {
 #[test]
 fn news_travels_along_a_chain() {
     let outcome = passes("chain", &["duration=4m"]);
-    assert_eq!(outcome.repaired, 700);
+    assert_eq!(outcome.repaired, 900);
 }
 
 #[test]

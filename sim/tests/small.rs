@@ -60,6 +60,10 @@ const SMALL: &[(&str, &[&str])] = &[
         "hostile-fifth",
         &["network.nodes=40", "node.0.nodes=0..8", "traffic.publishers=8..40", "expect.repaired_min=200"],
     ),
+    (
+        "hostile-200",
+        &["network.nodes=40", "node.1.nodes=0..8", "duration=7m", "traffic.until=5m", "expect.repaired_min=2000"],
+    ),
     ("replayed", &["network.nodes=15", "expect.repaired_min=100"]),
     ("rare-news", &["network.nodes=100", "node.0.nodes=1..100"]),
     ("thousand-gap", &["network.nodes=100", "node.0.nodes=10..100", "duration=3m", "expect.busiest_share=0.1"]),

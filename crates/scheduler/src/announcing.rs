@@ -63,6 +63,7 @@ impl<P: Clone + Ord + Debug> Engine<P> {
         group.spans = (spans + 1).min(hearken_wire::likely_spans(budget).max(1));
         group.announcing = false;
         group.heard_before(salt, root);
+        group.trickle.announced(salt);
         metrics::announcement("sent");
         self.ctx.emit(Action::Announce(ihave));
     }

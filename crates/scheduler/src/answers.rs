@@ -6,7 +6,7 @@ use hearken_wire::{Answer, Salt, Summary, Verdict, Window};
 
 use crate::{
     Compared, Difference, Engine, Job, Offence, Trigger,
-    exchange::{Asked, Delivery, Exchange, Kind, Purpose},
+    exchange::{Asked, Delivery, Exchange, HEAD, Kind, Purpose, verdict_weight},
     hearing, metrics,
     peers::Equal,
     pending::{Finer, Pending},
@@ -23,26 +23,31 @@ impl<P: Clone + Ord + Debug> Engine<P> {
     pub(crate) fn on_answer(&mut self, from: &P, answer: Answer) {
         let request = answer.request;
         let deadline = self.request_deadline();
+        let now = self.ctx.now.monotonic;
         let Some(exchange) = self.exchange_of(from, request) else { return };
         if let Err(offence) = exchange.check(&answer) {
             self.offend(from, offence);
             return self.abandon(request);
         }
         exchange.answered = true;
+        exchange.bytes[1] = (HEAD / 2 + answer.verdicts.iter().map(|v| verdict_weight(&v)).sum::<usize>()) as u64;
         let Exchange { group: id, salt, purpose, yielded, depth, .. } = *exchange;
         let (asked, tasks) = (exchange.asked.clone(), std::mem::take(&mut exchange.tasks));
         exchange.deadline = deadline;
         if let Some(peer) = self.peers.peer_mut(from) {
-            peer.standing(id).holds = Some(answer.holds);
+            peer.standing(id).holds = Some((answer.holds, now));
             peer.penalty.succeed();
         }
         let verdicts: Vec<(Asked, Verdict)> = asked.into_iter().zip(answer.verdicts.iter()).collect();
+        let claims = self.claims(id, from, &tasks);
         let follow_ups = self.settle_tasks(id, from, purpose, &tasks, &verdicts);
         let mut deliveries = Vec::new();
-        let (mut promised, mut narrowed) = (0, 0);
+        let (mut promised, mut narrowed, mut lied) = (0, 0, false);
         for (asked, verdict) in verdicts {
             metrics::verdict(&verdict);
-            self.note_hidden(id, &asked, &verdict);
+            let claim = claims.iter().find(|claim| claim.difference.range == asked.range);
+            self.note_hidden(id, &asked, &verdict, claim.and_then(|claim| claim.difference.apart));
+            lied |= claim.is_some_and(|claim| claim.own && contradicts(&claim.difference, &asked, &verdict));
             match verdict {
                 Verdict::Deliver { count, lacks } if count > 0 => {
                     promised += count;
@@ -51,7 +56,7 @@ impl<P: Clone + Ord + Debug> Engine<P> {
                     let theirs = asked.theirs(count, lacks.len() as u64);
                     deliveries.extend(task.map(|task| Delivery { task, range: asked.range, theirs }));
                 }
-                Verdict::Finer(_) if yielded => {}
+                Verdict::Finer(_) if yielded => self.look_again(id, from),
                 Verdict::Finer(summary) => {
                     let probe = Probed { group: id, salt, range: asked.range, purpose, depth };
                     self.narrow_down(probe, from, summary);
@@ -62,7 +67,10 @@ impl<P: Clone + Ord + Debug> Engine<P> {
                 }
                 // Found again in the next comparison.
                 Verdict::TooCostly => {}
-                Verdict::Outside => self.outside(id, from, purpose, &asked, &answer.holds, depth),
+                Verdict::Outside if purpose == Purpose::Fetch && depth < MAX_DEPTH => {
+                    self.outside(id, from, &asked, &answer.holds, depth);
+                }
+                Verdict::Outside => {}
                 Verdict::Equal => self.equal(id, from, purpose, asked.range),
                 Verdict::Deliver { .. } => {}
             }
@@ -70,6 +78,9 @@ impl<P: Clone + Ord + Debug> Engine<P> {
         if let Some(exchange) = self.exchanges.get_mut(&request) {
             (exchange.deliveries, exchange.promised) = (deliveries, promised);
             exchange.over = promised == 0;
+        }
+        if lied {
+            self.offend(from, Offence::BrokenPromise);
         }
         self.close_if_over(request);
     }
@@ -100,6 +111,7 @@ impl<P: Clone + Ord + Debug> Engine<P> {
                 group.pursuit.failed(*task, from, now);
             } else {
                 metrics::unconfirmed();
+                group.belief.charge(1.0);
                 group.pursuit.unconfirmed(*task, Some(from), now);
             }
         }
@@ -109,12 +121,25 @@ impl<P: Clone + Ord + Debug> Engine<P> {
         finished
     }
 
+    /// What had been said of the ranges that the tasks are about.
+    fn claims(&self, id: GroupId, from: &P, tasks: &[TaskId]) -> Vec<Claim> {
+        let Some(group) = self.groups.get(&id) else { return Vec::new() };
+        let tasks = tasks.iter().filter_map(|task| group.pursuit.task(*task));
+        let claims =
+            tasks.map(|task| Claim { difference: task.difference(), own: task.source == Source::Peer(from.clone()) });
+        claims.collect()
+    }
+
     /// Learns how much counts hide.
-    fn note_hidden(&mut self, id: GroupId, asked: &Asked, verdict: &Verdict) {
+    fn note_hidden(&mut self, id: GroupId, asked: &Asked, verdict: &Verdict, apart: Option<u64>) {
         let (Some(group), Kind::Sketch { capacity, .. }) = (self.groups.get_mut(&id), asked.kind) else { return };
-        match verdict {
-            Verdict::Deliver { count, lacks } => group.hidden.decoded(*count, lacks.len() as u64),
-            Verdict::Finer(_) => group.hidden.overflowed(capacity),
+        match (verdict, apart) {
+            (Verdict::Deliver { count, lacks }, Some(apart)) => {
+                group.hidden_beyond(apart).note(count.saturating_add(lacks.len() as u64).saturating_sub(apart));
+            }
+            (Verdict::Deliver { count, lacks }, None) => group.hidden.decoded(*count, lacks.len() as u64),
+            (Verdict::Finer(_), Some(apart)) => group.hidden_beyond(apart).note((2 * capacity).saturating_sub(apart)),
+            (Verdict::Finer(_), None) => group.hidden.overflowed(capacity),
             _ => {}
         }
     }
@@ -134,7 +159,7 @@ impl<P: Clone + Ord + Debug> Engine<P> {
             Some(more) if more > 0 => (more, Source::Hint),
             _ => (0, Source::Peer(from.clone())),
         };
-        let difference = Difference { range: asked.range, theirs, ours: 0 };
+        let difference = Difference { range: asked.range, theirs, ours: 0, before: None, apart: None };
         Some(group.pursuit.lock(difference, source, 0))
     }
 
@@ -144,7 +169,7 @@ impl<P: Clone + Ord + Debug> Engine<P> {
         let whole = matches!(purpose, Purpose::Probe(trigger) if trigger != Trigger::Narrow);
         let depth = if whole { 0 } else { depth + 1 };
         let task = (!whole).then(|| {
-            let unknown = Difference { range, theirs: 0, ours: 0 };
+            let unknown = Difference { range, theirs: 0, ours: 0, before: None, apart: None };
             group.pursuit.lock(unknown, Source::Peer(from.clone()), depth)
         });
         let finer = Finer { peer: from.clone(), task, depth, probed: whole.then_some(range) };
@@ -170,11 +195,25 @@ impl<P: Clone + Ord + Debug> Engine<P> {
         group.confirmed(&mut self.ctx);
         let own = window::settled(&self.ctx.config, &group.config, now.unix);
         let limit = self.ctx.config.limits.tasks;
-        for difference in hearing::clip(&compared.differences, &own) {
+        metrics::found("neighbour", compared.differences.len());
+        // Its word is for the whole of what it named: where that begins before the window, the rest is as good as a rumour.
+        let begins_before = |difference: &Difference| difference.range.start().timestamp() < own.from;
+        let (cut, mut whole): (Vec<_>, Vec<_>) = compared.differences.into_iter().partition(begins_before);
+        if finer.probed.is_some() {
+            whole = hearing::together(whole, hearing::near(&self.ctx.config), &group.pursuit);
+        }
+        let mut left_out = false;
+        for difference in hearing::clip(&cut, &own) {
+            group.pursuit.add(difference, Source::Hint, finer.depth, now.monotonic, limit);
+        }
+        for difference in whole {
             let source = Source::Peer(finer.peer.clone());
-            group.pursuit.add(difference, source, finer.depth, now.monotonic, limit);
+            left_out |= !group.pursuit.add(difference, source, finer.depth, now.monotonic, limit);
         }
         group.pursuit.wake();
+        if left_out {
+            self.look_again(id, &finer.peer);
+        }
     }
 
     pub(crate) fn not_compared(&mut self, id: GroupId, finer: Finer<P>) {
@@ -189,21 +228,24 @@ impl<P: Clone + Ord + Debug> Engine<P> {
             return self.rest(from);
         }
         let Some(group) = self.groups.get_mut(&id) else { return };
-        let unknown = Difference { range: asked.range, theirs: 0, ours: 0 };
+        let unknown = Difference { range: asked.range, theirs: 0, ours: 0, before: None, apart: None };
         let task = group.pursuit.lock(unknown, Source::Peer(from.clone()), depth + 1);
         self.probe(id, from.clone(), Trigger::Narrow, asked.range, Some(task));
     }
 
     /// They hold a part of the range only: that part is asked for, unless it was probed, for then they said all they can.
-    fn outside(&mut self, id: GroupId, from: &P, purpose: Purpose, asked: &Asked, holds: &Window, depth: u32) {
+    fn outside(&mut self, id: GroupId, from: &P, asked: &Asked, holds: &Window, depth: u32) {
         let now = self.ctx.now.monotonic;
-        let Some(group) = self.groups.get_mut(&id) else { return };
         let part = window::clip(&asked.range, holds).filter(|part| *part != asked.range);
-        if let (Purpose::Fetch, Some(range), true) = (purpose, part, depth < MAX_DEPTH) {
-            let difference = Difference { range, theirs: u64::from(asked.kind == Kind::All), ours: 0 };
-            let limit = self.ctx.config.limits.tasks;
-            group.pursuit.add(difference, Source::Peer(from.clone()), depth + 1, now, limit);
-        }
+        let (Some(group), Some(range)) = (self.groups.get_mut(&id), part) else { return };
+        let (theirs, apart) = match asked.kind {
+            Kind::All => (1, None),
+            Kind::Sketch { capacity, .. } => (0, Some(capacity.saturating_sub(1))),
+            Kind::Check { .. } | Kind::Ids(_) => return,
+        };
+        let difference = Difference { range, theirs, ours: 0, before: None, apart };
+        let limit = self.ctx.config.limits.tasks;
+        group.pursuit.add(difference, Source::Peer(from.clone()), depth + 1, now, limit);
     }
 
     fn equal(&mut self, id: GroupId, from: &P, purpose: Purpose, range: KeyRange) {
@@ -233,6 +275,27 @@ struct Probed {
     range: KeyRange,
     purpose: Purpose,
     depth: u32,
+}
+
+/// What was said of a range that was asked about.
+struct Claim {
+    difference: Difference,
+    /// By the peer that was asked, over its own stream.
+    own: bool,
+}
+
+/// Whether a peer's verdict contradicts what it had said of the same range before. Sets only grow (what leaves
+/// the window is kept for longer than a request takes), so that it cannot hold less now, and cannot hold the same as this node, whose set has not grown, if it held something else that was no less.
+fn contradicts(claim: &Difference, asked: &Asked, verdict: &Verdict) -> bool {
+    let (ours, theirs) = match (verdict, asked.kind) {
+        (Verdict::Equal, Kind::Sketch { ours, .. } | Kind::Check { ours }) => (ours, ours),
+        (Verdict::Deliver { count, lacks }, Kind::Sketch { ours, .. }) => {
+            (ours, asked.theirs(*count, lacks.len() as u64))
+        }
+        (Verdict::Deliver { count, .. }, Kind::All) => (0, *count),
+        _ => return false,
+    };
+    theirs < claim.theirs || (*verdict == Verdict::Equal && ours == claim.ours && theirs == claim.theirs)
 }
 
 /// Whether a verdict shows that the sets differ.

@@ -8,7 +8,7 @@ use rand::seq::SliceRandom;
 use crate::{
     Action, Difference, Engine, Job,
     bucket::cap_rate,
-    exchange::{Asked, Exchange, Purpose, weight},
+    exchange::{Asked, Exchange, HEAD, Purpose, weight},
     metrics,
     pending::{Pending, Plan},
     pursuit::{Source, TaskId},
@@ -34,16 +34,19 @@ impl<P: Clone + Ord + Debug> Engine<P> {
             return self.stall(id);
         }
         free.shuffle(&mut self.ctx.rng);
+        // Who has lied comes last.
+        free.sort_by_key(|peer| self.peers.peer(peer).is_some_and(|peer| peer.penalty.points() > 0));
         let (promised, open) = self.sort_by_source(id, due, &free);
         for (peer, tasks) in promised {
             free.retain(|other| *other != peer);
             self.plan(id, peer, tasks);
         }
+        let only = self.usable(id).take(2).count() == 1;
         for batch in self.batches(id, open, free.len()) {
             if free.is_empty() {
                 break;
             }
-            match free.iter().position(|peer| self.suits(id, peer, &batch)) {
+            match free.iter().position(|peer| self.suits(id, peer, &batch, only)) {
                 Some(at) => {
                     let peer = free.swap_remove(at);
                     self.plan(id, peer, batch);
@@ -134,12 +137,12 @@ impl<P: Clone + Ord + Debug> Engine<P> {
         batches
     }
 
-    /// Whether the peer may hold what the batch is about.
-    fn suits(&self, id: GroupId, peer: &P, batch: &[TaskId]) -> bool {
+    /// Whether the peer may hold what the batch is about. If it is the `only` one, it may have got since what it lacked.
+    fn suits(&self, id: GroupId, peer: &P, batch: &[TaskId], only: bool) -> bool {
         let (Some(group), Some(entry)) = (self.groups.get(&id), self.peers.peer(peer)) else { return false };
         batch.iter().filter_map(|task| group.pursuit.task(*task)).any(|task| {
             let promising = entry.promising(&id, &task.range, group.repairs, self.ctx.now.monotonic);
-            promising && !task.tried.contains(peer)
+            (promising || only) && !task.tried.contains(peer)
         })
     }
 
@@ -168,9 +171,12 @@ impl<P: Clone + Ord + Debug> Engine<P> {
         let salt = self.ctx.salt();
         let Some(group) = self.groups.get_mut(&id) else { return };
         let found = || tasks.iter().filter_map(|task| group.pursuit.task(*task));
-        let differences: Vec<Difference> = found().map(|task| task.difference()).collect();
+        let mut differences: Vec<Difference> = found().map(|task| task.difference()).collect();
         let confirmed = found().all(|task| task.source == Source::Peer(peer.clone()));
         let again = found().any(|task| task.depth > 0);
+        for apart in differences.iter_mut().filter_map(|difference| difference.apart.as_mut()) {
+            *apart += group.hidden_beyond(*apart).mean();
+        }
         let hidden = group.hidden.margin();
         tasks.iter().for_each(|task| group.pursuit.begin(*task));
         self.peers.occupy(&peer, id, true);
@@ -233,6 +239,7 @@ impl<P: Clone + Ord + Debug> Engine<P> {
         let request = self.ctx.request();
         let deadline = self.request_deadline();
         let mut exchange = Exchange::new(id, peer.clone(), purpose, salt, deadline);
+        exchange.bytes[0] = (HEAD + ranges.iter().map(weight).sum::<usize>()) as u64;
         exchange.asked = ranges.iter().map(Asked::of).collect();
         exchange.depth = tasks.iter().filter_map(|task| group.pursuit.task(*task)).map(|t| t.depth).max().unwrap_or(0);
         exchange.tasks = tasks;

@@ -40,6 +40,7 @@ impl<P: Clone + Ord + Debug> Engine<P> {
         let last = exchange.received == exchange.promised;
         let (group, asked) = (exchange.group, exchange.deliveries.iter().map(|delivery| delivery.range).collect());
         let bytes = messages.iter().map(Bytes::len).sum();
+        exchange.bytes[2] = exchange.bytes[2].saturating_add(bytes as u64);
         self.unadmitted += bytes;
         let ticket = self.ctx.ticket();
         self.admissions.insert(ticket, Admission { peer: from.clone(), request, bytes });
@@ -65,6 +66,7 @@ impl<P: Clone + Ord + Debug> Engine<P> {
         {
             group.repairs += 1;
             group.refreshed |= outcome.stored > 0;
+            group.probe_soon(self.ctx.now.monotonic);
             group.synced_at = Some(self.ctx.now.monotonic);
             group.repaired += outcome.stored;
             group.tail.repaired(&peer, outcome.stored);

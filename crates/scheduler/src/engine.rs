@@ -175,6 +175,7 @@ impl<P: Clone + Ord + Debug> Engine<P> {
         self.peers.disconnect(peer, self.ctx.now.monotonic);
         for group in self.groups.values_mut() {
             group.suspects.remove(peer);
+            group.pursuit.orphan(peer);
         }
         self.give_up_on(peer);
         self.stop_serving(peer);
@@ -214,7 +215,9 @@ impl<P: Clone + Ord + Debug> Engine<P> {
                 self.announce(group, announcement, root, summary);
             }
             (Pending::Probe(probe), JobResult::Fingerprint(root)) => self.send_probe(group, probe, root),
-            (Pending::Heard { window }, JobResult::Compared(compared)) => self.heard(group, window, compared),
+            (Pending::Heard { window, salt }, JobResult::Compared(compared)) => {
+                self.heard(group, window, salt, compared);
+            }
             (Pending::Finer(finer), JobResult::Compared(compared)) => self.compared(group, finer, compared),
             (Pending::Plan(plan), JobResult::Planned(ranges)) => self.planned(group, plan, ranges),
             (Pending::Answer(asker), JobResult::Answered { verdicts, selection, cost }) => {
@@ -241,8 +244,10 @@ impl<P: Clone + Ord + Debug> Engine<P> {
     /// A peer broke the protocol.
     pub(crate) fn offend(&mut self, peer: &P, offence: Offence) {
         let (now, limits) = (self.ctx.now.monotonic, &self.ctx.config.limits);
-        let muted = self.peers.entry(peer, limits, now).penalty.offend(offence, limits, now);
+        let penalty = &mut self.peers.entry(peer, limits, now).penalty;
+        let muted = penalty.offend(offence, limits, now);
         metrics::offence(offence, muted);
+        metrics::penalty(peer, penalty.points());
         tracing::debug!(?peer, ?offence, muted, "a peer broke the protocol");
         self.ctx.emit(Action::Report { peer: peer.clone(), offence });
         if muted {
@@ -254,8 +259,15 @@ impl<P: Clone + Ord + Debug> Engine<P> {
 
     /// Who has lied once is probed in the next interval, so that who always lies is soon known.
     fn ask_again(&mut self, peer: &P) {
+        if let Some(id) = self.groups.keys().next().copied() {
+            self.look_again(id, peer);
+        }
+    }
+
+    /// What a peer said has not been followed, or was false: it is probed in the next interval.
+    pub(crate) fn look_again(&mut self, id: GroupId, peer: &P) {
         let at = self.ctx.now.monotonic + self.ctx.config.interval_min;
-        if let Some(group) = self.groups.values_mut().next() {
+        if let Some(group) = self.groups.get_mut(&id) {
             group.suspects.insert(peer.clone(), Suspect { at, excess: 1 });
         }
     }

@@ -95,6 +95,8 @@ pub(crate) struct Exchange<P> {
     pub(crate) deliveries: Vec<Delivery>,
     pub(crate) promised: u64,
     pub(crate) received: u64,
+    /// Bytes of the request and of its answer, about, and of the messages that came.
+    pub(crate) bytes: [u64; 3],
     /// Batches of messages that are being stored.
     pub(crate) admitting: u32,
     /// Nothing more will come.
@@ -120,6 +122,7 @@ impl<P> Exchange<P> {
             deliveries: Vec::new(),
             promised: 0,
             received: 0,
+            bytes: [0; 3],
             admitting: 0,
             over: false,
             incomplete: false,
@@ -183,6 +186,18 @@ impl Asked {
         // One span says nothing new, but of a single message.
         let finer = summary.len() > 1 || counts.is_some_and(|count| count <= 1);
         counts.is_some() && finer && summary.range().is_none_or(|range| self.range.covers(&range))
+    }
+}
+
+/// Bytes of a request or an answer beside its ranges or verdicts, roughly.
+pub(crate) const HEAD: usize = 48;
+
+/// Bytes that a verdict takes in an answer, roughly.
+pub(crate) fn verdict_weight(verdict: &Verdict) -> usize {
+    match verdict {
+        Verdict::Deliver { lacks, .. } => 2 + 4 * lacks.len(),
+        Verdict::Finer(summary) => 4 + 13 * summary.len(),
+        _ => 1,
     }
 }
 

@@ -12,6 +12,8 @@ use rand::seq::IteratorRandom;
 
 use crate::{Engine, Trigger, exchange::Purpose, pending::Pending, window};
 
+/// Fewer messages are no large repair, however few there are in all.
+const MUCH: u64 = 8;
 /// Neighbours probed after a large repair at least, if there are so many.
 const AT_LEAST: usize = 3;
 /// Neighbours probed after a repair at most.
@@ -56,7 +58,7 @@ impl<P: Clone + Ord> Tail<P> {
         let repaired = std::mem::take(&mut self.repaired);
         self.from.clear();
         match self.asked.len() {
-            0 => repaired.saturating_mul(repaired) >= count.saturating_add(repaired),
+            0 => repaired >= MUCH && repaired.saturating_mul(repaired) >= count.saturating_add(repaired),
             asked => asked < AT_LEAST || (asked < AT_MOST && repaired > 0),
         }
     }
@@ -78,7 +80,7 @@ impl<P: Clone + Ord + Debug> Engine<P> {
         let on = self.ctx.config.probe;
         let Some(group) = self.groups.get_mut(&id) else { return };
         match peer {
-            Some(peer) if group.tail.look(group.count.unwrap_or(0)) && on => {
+            Some(peer) if group.tail.look(group.count.unwrap_or(0).max(group.told)) && on => {
                 group.tail.asked.insert(peer.clone());
                 self.probe_window(id, peer, Trigger::FollowUp);
             }

@@ -7,12 +7,21 @@ use std::{
 use hearken_wire::{Salt, ShortFingerprint};
 
 use crate::{
-    GroupConfig, bucket::Bucket, context::Context, following::Tail, hearing::hint_rate, pursuit::Pursuit,
+    GroupConfig,
+    bucket::Bucket,
+    context::Context,
+    following::Tail,
+    hearing::{belief_rate, hint_rate},
+    pursuit::Pursuit,
     trickle::Trickle,
 };
 
 /// Announcements remembered, so that a replay is known as one.
 const HEARD: usize = 256;
+/// Periodic probes in a row that may be left out.
+const MOST_SKIPPED: u32 = 3;
+/// How long after a repair a probe that waited for it is sent: neighbours repair at about the same time.
+const AFTER_REPAIR: Duration = Duration::from_secs(2);
 
 pub(crate) struct Group<P> {
     pub(crate) config: GroupConfig,
@@ -22,6 +31,8 @@ pub(crate) struct Group<P> {
     pub(crate) probe_at: Duration,
     /// Probes in a row that were left out, since neighbours had confirmed what is held here anyway.
     pub(crate) skipped: u32,
+    /// A periodic probe waits for the next repair.
+    awaits_repair: bool,
     /// Something was repaired since the last periodic probe.
     pub(crate) refreshed: bool,
     /// When the group counts as idle.
@@ -32,6 +43,8 @@ pub(crate) struct Group<P> {
     pub(crate) wanted: Option<crate::Trigger>,
     /// What following rumours may still cost.
     pub(crate) hints: Bucket,
+    /// How many more rumours may turn out to be unfounded.
+    pub(crate) belief: Bucket,
     /// From when a costly rumour leads to a probe again.
     pub(crate) doubt_at: Duration,
     /// From when a neighbour that connects is probed again.
@@ -46,15 +59,21 @@ pub(crate) struct Group<P> {
     pub(crate) comparing: usize,
     /// What sketches have shown lately.
     pub(crate) hidden: Hidden,
+    /// The same where several spans were taken together, by how many differences their counts show.
+    pub(crate) hidden_together: [Hidden; 3],
     /// When something was last repaired, or a neighbour found equal.
     pub(crate) synced_at: Option<Duration>,
     heard: VecDeque<(Salt, ShortFingerprint)>,
+    /// Announcements forwarded lately, and from whom.
+    forwarded: VecDeque<(Duration, P)>,
     /// When a neighbour was last known to be equal, and up to which horizon.
     pub(crate) equal: Option<(Duration, u64)>,
     /// Peers that hold more than this node.
     pub(crate) suspects: BTreeMap<P, Suspect>,
     /// Messages in the window when it was last summarised.
     pub(crate) count: Option<u64>,
+    /// Messages in the window of who announced last, by its word.
+    pub(crate) told: u64,
     /// Messages repaired since start.
     pub(crate) repaired: u64,
     /// Who may take part; `None`: everybody.
@@ -81,12 +100,12 @@ pub(crate) struct Hidden(f64);
 impl Hidden {
     /// A sketch decoded: so many are missing here, and there.
     pub(crate) fn decoded(&mut self, here: u64, there: u64) {
-        self.add(2 * here.min(there));
+        self.note(2 * here.min(there));
     }
 
     /// A sketch had too little room.
     pub(crate) fn overflowed(&mut self, capacity: u64) {
-        self.add(capacity.min(16));
+        self.note(capacity.min(16));
     }
 
     /// Room to leave for them.
@@ -95,8 +114,15 @@ impl Hidden {
         if self.0 < 0.25 { 0 } else { (self.0 + 1.5 * self.0.sqrt()).round() as u64 }
     }
 
+    /// So many on average, rounded up.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to 16")]
+    pub(crate) fn mean(self) -> u64 {
+        (self.0 - 0.25).ceil().max(0.0) as u64
+    }
+
+    /// A range had so many.
     #[expect(clippy::cast_precision_loss, reason = "small")]
-    fn add(&mut self, hidden: u64) {
+    pub(crate) fn note(&mut self, hidden: u64) {
         self.0 += (hidden.min(16) as f64 - self.0) / 8.0;
     }
 }
@@ -111,23 +137,28 @@ impl<P: Clone + Ord> Group<P> {
             pursuit: Pursuit::new(),
             probe_at: now,
             skipped: 0,
+            awaits_repair: false,
             refreshed: false,
             idle_at: now + ctx.config.idle_trigger,
             booted: false,
             wanted: None,
             greet_at: now,
             hints: Bucket::full(hint_rate(&ctx.config), now),
+            belief: Bucket::full(belief_rate(&ctx.config), now),
             doubt_at: now,
             repairs: 0,
             announcing: false,
             spans: hearken_wire::likely_spans(ctx.config.summary_budget).max(1),
             comparing: 0,
             hidden: Hidden::default(),
+            hidden_together: [Hidden::default(); 3],
             synced_at: None,
             heard: VecDeque::new(),
+            forwarded: VecDeque::new(),
             equal: None,
             suspects: BTreeMap::new(),
             count: None,
+            told: 0,
             repaired: 0,
             allowed: None,
             tail: Tail::new(),
@@ -143,6 +174,16 @@ impl<P: Clone + Ord> Group<P> {
         self.probe_at = ctx.now.monotonic + self.trickle.interval().mul_f64(around);
     }
 
+    /// What sketches of spans taken together have shown where their counts showed so many differences.
+    pub(crate) fn hidden_beyond(&mut self, apart: u64) -> &mut Hidden {
+        let [few, some, many] = &mut self.hidden_together;
+        match apart {
+            0..=2 => few,
+            3..=6 => some,
+            _ => many,
+        }
+    }
+
     /// Whether the peer may take part.
     pub(crate) fn allows(&self, peer: &P) -> bool {
         self.allowed.as_ref().is_none_or(|allowed| allowed.contains(peer))
@@ -153,9 +194,33 @@ impl<P: Clone + Ord> Group<P> {
         self.synced_at.is_some_and(|at| now < at + self.trickle.interval() / 3)
     }
 
-    /// A periodic probe is due. Whether it is needed: while repairs come in, every second is enough.
-    pub(crate) fn needs_probe(&mut self) -> bool {
-        let skip = std::mem::take(&mut self.refreshed) && self.skipped < 1;
+    /// A periodic probe is due. Whether it is to be sent now: while repairs come in, it waits for the next of them, since before
+    /// it would find what is about to be repaired anyway; and if none comes, for an interval.
+    pub(crate) fn probe_now(&mut self, ctx: &mut Context<P>) -> bool {
+        let now = ctx.now.monotonic;
+        let repairing = self.refreshed && !self.fresh(now);
+        self.schedule_probe(ctx);
+        if std::mem::take(&mut self.awaits_repair) {
+            return true;
+        }
+        let needed = self.needs_probe();
+        if needed && repairing {
+            self.awaits_repair = true;
+            self.probe_at = now + self.trickle.interval();
+        }
+        needed && !repairing
+    }
+
+    /// Something was repaired: a probe that waited for it comes a moment after the last of it.
+    pub(crate) fn probe_soon(&mut self, now: Duration) {
+        if self.awaits_repair {
+            self.probe_at = now + AFTER_REPAIR;
+        }
+    }
+
+    /// Whether a periodic probe that is due is needed: while repairs come in, one in four is enough.
+    fn needs_probe(&mut self) -> bool {
+        let skip = std::mem::take(&mut self.refreshed) && self.skipped < MOST_SKIPPED;
         self.skipped = if skip { self.skipped + 1 } else { 0 };
         !skip
     }
@@ -170,6 +235,21 @@ impl<P: Clone + Ord> Group<P> {
         }
         self.heard.push_back((salt, root));
         false
+    }
+
+    /// Whether one more announcement of those that came from this neighbour is forwarded, out of `most` in each `within`. Who
+    /// takes more than twice what is left has had its share (the dynamic threshold of Choudhury and Hahne, "Dynamic queue
+    /// length thresholds for shared-memory packet switches", 1998): however many flood, something is left for the others.
+    pub(crate) fn forwards(&mut self, from: &P, most: usize, within: Duration, now: Duration) -> bool {
+        while self.forwarded.front().is_some_and(|(at, _)| *at + within <= now) {
+            self.forwarded.pop_front();
+        }
+        let taken = self.forwarded.iter().filter(|(_, peer)| peer == from).count();
+        let fits = taken < 2 * most.saturating_sub(self.forwarded.len());
+        if fits {
+            self.forwarded.push_back((now, from.clone()));
+        }
+        fits
     }
 
     /// The difference is real: announce at the shortest interval for a while.

@@ -2,11 +2,15 @@
 use std::fmt::Debug;
 
 use hearken_tree::GroupId;
-use hearken_wire::{Ihave, Window};
+use hearken_wire::{Ihave, Salt, Window};
 
 use crate::{
-    Action, Compared, Config, Difference, Engine, GossipId, GossipVerdict, Job, Trigger, bucket::Rate, metrics, peers,
-    pending::Pending, pursuit::Source, window,
+    Action, Compared, Config, Difference, Engine, GossipId, GossipVerdict, Job, Trigger,
+    bucket::Rate,
+    metrics, peers,
+    pending::Pending,
+    pursuit::{Pursuit, Source},
+    window,
 };
 
 /// Announcements of a group that are compared at a time.
@@ -52,6 +56,14 @@ impl<P: Clone + Ord + Debug> Engine<P> {
         if peer.penalty.muted(now.monotonic) || !peer.forwards.take(1.0, rate, now.monotonic) {
             return GossipVerdict::Ignore;
         }
+        let (most, within) = (forwards(&self.ctx.config), self.ctx.config.interval_min);
+        if let Some(group) = self.groups.get_mut(&ihave.group)
+            && !group.forwards(from, most, within, now.monotonic)
+        {
+            // It was heard all the same.
+            group.trickle.heard(&self.ctx.config, now.monotonic, false, ihave.salt);
+            return GossipVerdict::Ignore;
+        }
         GossipVerdict::Accept
     }
 
@@ -64,9 +76,10 @@ impl<P: Clone + Ord + Debug> Engine<P> {
             return;
         }
         group.comparing += 1;
+        group.told = ihave.root.count;
         let Ihave { group, window, salt, root, summary } = ihave;
         let job = Job::Compare { salt, summary, root: Some(root), within };
-        self.index(group, job, Pending::Heard { window });
+        self.index(group, job, Pending::Heard { window, salt });
     }
 
     pub(crate) fn not_heard(&mut self, id: GroupId) {
@@ -76,12 +89,12 @@ impl<P: Clone + Ord + Debug> Engine<P> {
     }
 
     /// An announcement was compared with what is held here.
-    pub(crate) fn heard(&mut self, id: GroupId, theirs: Window, compared: Compared) {
+    pub(crate) fn heard(&mut self, id: GroupId, theirs: Window, salt: Salt, compared: Compared) {
         self.not_heard(id);
         let now = self.ctx.now;
         let Some(group) = self.groups.get_mut(&id) else { return };
         let equal = compared.spans > 0 && compared.differences.is_empty();
-        group.trickle.heard(&self.ctx.config, now.monotonic, equal);
+        group.trickle.heard(&self.ctx.config, now.monotonic, equal, salt);
         metrics::compared(equal);
         if equal {
             group.equal = Some((now.monotonic, theirs.to));
@@ -91,14 +104,21 @@ impl<P: Clone + Ord + Debug> Engine<P> {
         let mut differences = clip(&compared.differences, &own);
         if group.fresh(now.monotonic) {
             // That something is missing here where they hold less is not likely now.
-            differences.retain(|difference| difference.theirs >= difference.ours);
+            let mut left_out = false;
+            differences.retain_mut(|difference| {
+                difference.before = difference.before.filter(|_| !left_out);
+                left_out = difference.theirs < difference.ours;
+                !left_out
+            });
         }
         let limits = &self.ctx.config.limits;
         let rate = hint_rate(&self.ctx.config);
-        if !group.hints.take(differences.iter().map(cost).sum(), rate, now.monotonic) {
+        let believed = group.belief.level(belief_rate(&self.ctx.config), now.monotonic) >= 1.0;
+        if !believed || !group.hints.take(differences.iter().map(cost).sum(), rate, now.monotonic) {
             return self.doubt(id);
         }
-        for difference in differences {
+        metrics::found("announcement", differences.len());
+        for difference in together(differences, near(&self.ctx.config), &group.pursuit) {
             group.pursuit.add(difference, Source::Hint, 0, now.monotonic, limits.tasks);
         }
     }
@@ -114,6 +134,46 @@ pub(crate) fn clip(differences: &[Difference], own: &Window) -> Vec<Difference> 
     clipped.collect()
 }
 
+/// How far apart in time differences may lie to be taken together: about what settles between two announcements.
+pub(crate) fn near(config: &Config) -> u64 {
+    window::nanos(config.settle_delay + config.interval_min)
+}
+
+/// Differences of which at least so many messages are told by their counts are taken by themselves.
+const LARGE: u64 = 16;
+
+/// Takes small differences that lie near each other together: one sketch costs less than several, as each brings along its
+/// bounds, its digest, and room for what counts do not show. Not across what is being asked about already.
+pub(crate) fn together<P: Clone + Ord>(
+    differences: Vec<Difference>,
+    near: u64,
+    pursuit: &Pursuit<P>,
+) -> Vec<Difference> {
+    let mut taken: Vec<Difference> = Vec::with_capacity(differences.len());
+    for difference in differences {
+        let joined =
+            taken.last().and_then(|last| join(last, &difference, near)).filter(|d| !pursuit.overlaps(&d.range));
+        match (taken.last_mut(), joined) {
+            (Some(last), Some(joined)) => *last = joined,
+            _ => taken.push(difference),
+        }
+    }
+    taken
+}
+
+fn join(left: &Difference, right: &Difference, near: u64) -> Option<Difference> {
+    let both = |d: &Difference| d.theirs > 0 && d.ours > 0;
+    let apart = |d: &Difference| d.apart.unwrap_or(d.theirs.abs_diff(d.ours).max(1));
+    let apart = apart(left).checked_add(apart(right)).filter(|apart| *apart <= LARGE);
+    let gap = right.range.start().timestamp().saturating_sub(left.range.end().timestamp());
+    let range = hearken_tree::KeyRange::new(left.range.start(), right.range.end()).ok();
+    let (apart, range) = (apart.filter(|_| both(left) && both(right) && gap <= near)?, range?);
+    let between = right.before?;
+    let sum = |get: fn(&Difference) -> u64| get(left).saturating_add(between).saturating_add(get(right));
+    let (theirs, ours) = (sum(|d| d.theirs), sum(|d| d.ours));
+    Some(Difference { range, theirs, ours, before: left.before, apart: Some(apart) })
+}
+
 /// What it costs to follow a claim, in differences: those that a sketch would have to tell, and something for the range.
 /// Where nothing is held here, no sketch is needed.
 #[expect(clippy::cast_precision_loss, reason = "an estimate")]
@@ -127,6 +187,20 @@ fn cost(difference: &Difference) -> f64 {
 pub(crate) fn hint_rate(config: &Config) -> Rate {
     let burst = config.limits.hint_differences as f64;
     Rate { per_second: burst / config.interval_min.as_secs_f64(), burst }
+}
+
+/// Ranges that rumours name and neighbours do not confirm, before rumours lead to a probe only: so many in each shortest
+/// interval, and four times as many at once.
+const UNFOUNDED: f64 = 8.0;
+
+pub(crate) fn belief_rate(config: &Config) -> Rate {
+    Rate { per_second: UNFOUNDED / config.interval_min.as_secs_f64(), burst: 4.0 * UNFOUNDED }
+}
+
+/// Announcements of a group that are forwarded in each shortest interval: an honest network makes about `redundancy_any`, and one or two
+/// more where some get lost.
+fn forwards(config: &Config) -> usize {
+    usize::try_from(config.redundancy_any).unwrap_or(usize::MAX).saturating_add(3)
 }
 
 /// What holds for every true announcement: the spans cover the window and their counts add up.

@@ -76,6 +76,10 @@ pub struct Difference {
     pub theirs: u64,
     /// How many are held here.
     pub ours: u64,
+    /// How many keys lie between the difference before this one and it, the same on both sides; `None` if that is not known.
+    pub before: Option<u64>,
+    /// `Some` if these are several spans with equal ones between them: so many keys at least are held by one side only.
+    pub apart: Option<u64>,
 }
 
 /// How somebody's spans compare with what is here.
@@ -135,7 +139,8 @@ impl Job {
                 JobResult::Compared(compare::compare(view, &salt, &summary, root.as_ref(), &within)?)
             }
             Job::Plan { salt, differences, confirmed, again, hidden } => {
-                JobResult::Planned(plan::plan(view, salt, &differences, confirmed, again, hidden)?)
+                let margins = plan::Margins { again, hidden };
+                JobResult::Planned(plan::plan(view, salt, &differences, confirmed, margins)?)
             }
             Job::Answer { want, within, budget } => answer::answer(view, &want, within, budget)?,
         })

@@ -1,5 +1,5 @@
 //! Everything that is counted, through the `metrics` facade. The crate's README.md has the table.
-use std::time::Duration;
+use std::{fmt::Debug, time::Duration};
 
 use hearken_tree::GroupId;
 use hearken_wire::{RefusalReason, Verdict};
@@ -44,6 +44,7 @@ pub(crate) fn request(purpose: Purpose) {
     counter!("hearken_requests_total", "purpose" => purpose).increment(1);
 }
 
+#[expect(clippy::cast_precision_loss, reason = "histograms need no precision")]
 pub(crate) fn finished<P>(exchange: &Exchange<P>) {
     let outcome = match (exchange.answered, exchange.incomplete) {
         (true, false) => "complete",
@@ -53,6 +54,12 @@ pub(crate) fn finished<P>(exchange: &Exchange<P>) {
     counter!("hearken_requests_finished_total", "outcome" => outcome).increment(1);
     if exchange.purpose == Purpose::Fetch {
         histogram!("hearken_request_round_trips").record(f64::from(exchange.depth + 1));
+    }
+    if exchange.received > 0 {
+        let [request, answer, payload] = exchange.bytes;
+        for (kind, bytes) in [("request", request), ("answer", answer), ("payload", payload)] {
+            histogram!("hearken_repair_bytes", "kind" => kind).record(bytes as f64);
+        }
     }
 }
 
@@ -65,6 +72,11 @@ pub(crate) fn verdict(verdict: &Verdict) {
         Verdict::TooCostly => "too_costly",
     };
     counter!("hearken_ranges_answered_total", "verdict" => name).increment(1);
+}
+
+/// What was found to differ, by a rumour or a neighbour's own word.
+pub(crate) fn found(source: &'static str, ranges: usize) {
+    counter!("hearken_differences_found_total", "source" => source).increment(ranges as u64);
 }
 
 pub(crate) fn unconfirmed() {
@@ -117,6 +129,11 @@ pub(crate) fn offence(offence: Offence, muted: bool) {
     };
     counter!("hearken_offences_total", "offence" => name).increment(1);
     counter!("hearken_peers_muted_total").increment(u64::from(muted));
+}
+
+/// What a peer's breaches have cost it. Only who has committed some is told of, so that there are few.
+pub(crate) fn penalty(peer: &impl Debug, points: u32) {
+    gauge!("hearken_peer_penalty_points", "peer" => format!("{peer:?}")).set(f64::from(points));
 }
 
 /// A group's state.

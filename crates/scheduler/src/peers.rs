@@ -16,6 +16,13 @@ const REMEMBERED: usize = 1024;
 /// How long what a peer said of being equal is believed.
 const EQUAL_FOR: Duration = Duration::from_secs(30);
 
+/// Spans that a peer is answered with for sketches that do not decode: who sends such that never do is refused from there on. Each
+/// message that a sketch brings earns one.
+pub(crate) const FUTILE: Rate = Rate { per_second: 0.5, burst: 1024.0 };
+
+/// Refusals that a peer is sent: who asks on and on whatever it is told gets no answer at all.
+pub(crate) const REFUSALS: Rate = Rate { per_second: 1.0, burst: 100.0 };
+
 /// All peers that are connected, and those that have something on record.
 pub(crate) struct Peers<P> {
     peers: BTreeMap<P, Peer>,
@@ -32,6 +39,8 @@ pub(crate) struct Peer {
     pub(crate) floods: Bucket,
     pub(crate) cost: Bucket,
     pub(crate) bytes: Bucket,
+    pub(crate) futile: Bucket,
+    pub(crate) refusals: Bucket,
 }
 
 /// What is known of a peer in a group.
@@ -39,8 +48,8 @@ pub(crate) struct Peer {
 pub(crate) struct Standing {
     /// It said that it has not joined.
     unknown_until: Duration,
-    /// What it said to hold settled.
-    pub(crate) holds: Option<Window>,
+    /// What it said to hold settled, and when.
+    pub(crate) holds: Option<(Window, Duration)>,
     /// Where, when, and at which repair here it was equal.
     pub(crate) equal: Option<Equal>,
     /// A request to it is being made or is under way.
@@ -91,6 +100,8 @@ impl Peer {
             floods: Bucket::full(request_rate(limits), now),
             cost: Bucket::full(cost_rate(limits), now),
             bytes: Bucket::full(bytes_rate(limits), now),
+            futile: Bucket::full(FUTILE, now),
+            refusals: Bucket::full(REFUSALS, now),
         }
     }
 
@@ -108,7 +119,11 @@ impl Peer {
     /// Whether it may hold something in `range` that is not held here.
     pub(crate) fn promising(&self, group: &GroupId, range: &KeyRange, repairs: u64, now: Duration) -> bool {
         let Some(standing) = self.groups.get(group) else { return true };
-        let holds = standing.holds.is_none_or(|holds| window::clip(range, &holds).is_some());
+        // Its horizon has gone on since.
+        let holds = standing.holds.is_none_or(|(Window { from, to }, at)| {
+            let to = to.saturating_add(window::nanos(now.saturating_sub(at)));
+            window::clip(range, &Window { from, to }).is_some()
+        });
         let equal = standing
             .equal
             .is_some_and(|equal| equal.repairs == repairs && now < equal.at + EQUAL_FOR && equal.range.covers(range));

@@ -11,7 +11,7 @@ pub(crate) enum Pending<P> {
     /// Ask a peer whether it has the same.
     Probe(Probe<P>),
     /// An announcement was compared.
-    Heard { window: Window },
+    Heard { window: Window, salt: Salt },
     /// A neighbour's spans were compared.
     Finer(Finer<P>),
     /// Send a request.
@@ -61,6 +61,8 @@ pub(crate) struct Asker<P> {
 pub(crate) struct WantHead {
     pub(crate) request: RequestId,
     pub(crate) salt: Salt,
+    /// It only compares.
+    pub(crate) probe: bool,
     /// The ranges with the counts that the requester said to hold there, if it did.
     pub(crate) ranges: Vec<(KeyRange, Option<u64>)>,
 }
@@ -74,7 +76,8 @@ impl WantHead {
             _ => None,
         };
         let ranges = want.ranges.iter().map(|want| (want.range, count(&want.ask))).collect();
-        WantHead { request: want.request, salt: want.salt, ranges }
+        let probe = want.ranges.only().is_some_and(|only| matches!(only.ask, Ask::Check(_)));
+        WantHead { request: want.request, salt: want.salt, probe, ranges }
     }
 }
 

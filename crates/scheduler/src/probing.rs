@@ -18,11 +18,8 @@ impl<P: Clone + Ord + Debug> Engine<P> {
     pub(crate) fn tick_probes(&mut self, id: GroupId) {
         let now = self.ctx.now.monotonic;
         let Some(group) = self.groups.get_mut(&id) else { return };
-        if self.ctx.config.probe && group.probe_at <= now {
-            group.schedule_probe(&mut self.ctx);
-            if group.needs_probe() {
-                group.wanted.get_or_insert(Trigger::Periodic);
-            }
+        if self.ctx.config.probe && group.probe_at <= now && group.probe_now(&mut self.ctx) {
+            group.wanted.get_or_insert(Trigger::Periodic);
         }
         let idle_trigger = self.ctx.config.idle_trigger;
         if !idle_trigger.is_zero() && group.idle_at <= now {

@@ -35,6 +35,8 @@ pub(crate) struct Task<P> {
     pub(crate) range: KeyRange,
     pub(crate) theirs: u64,
     pub(crate) ours: u64,
+    /// Several spans taken together: see [`Difference::apart`].
+    pub(crate) apart: Option<u64>,
     pub(crate) source: Source<P>,
     /// How many times finer spans led here.
     pub(crate) depth: u32,
@@ -53,7 +55,8 @@ impl<P> Task<P> {
     }
 
     pub(crate) fn difference(&self) -> Difference {
-        Difference { range: self.range, theirs: self.theirs, ours: self.ours }
+        let Task { range, theirs, ours, apart, .. } = *self;
+        Difference { range, theirs, ours, before: None, apart }
     }
 }
 
@@ -215,9 +218,15 @@ impl<P: Clone + Ord> Pursuit<P> {
     /// peer has there.
     pub(crate) fn reopen(&mut self, id: TaskId, theirs: u64, peer: &P, now: Duration) {
         if let Some(task) = self.tasks.get_mut(&id) {
-            (task.theirs, task.ours, task.source) = (theirs, 0, Source::Hint);
+            (task.theirs, task.ours, task.apart, task.source) = (theirs, 0, None, Source::Hint);
         }
         self.failed(id, peer, now);
+    }
+
+    /// A peer is gone: what it said of itself may not hold when it comes back.
+    pub(crate) fn orphan(&mut self, peer: &P) {
+        let of_peer = |task: &&mut Task<P>| matches!(&task.source, Source::Peer(source) if source == peer);
+        self.tasks.values_mut().filter(of_peer).for_each(|task| task.source = Source::Hint);
     }
 
     /// All peers were tried: any may be tried again.
@@ -236,10 +245,11 @@ impl<P: Clone + Ord> Pursuit<P> {
     ) -> TaskId {
         let id = TaskId(self.next);
         self.next += 1;
-        let Difference { range, theirs, ours } = difference;
+        let Difference { range, theirs, ours, apart, .. } = difference;
         let (tried, unconfirmed, failed) = (BTreeSet::new(), 0, 0);
         self.starts.insert((range.start(), id));
-        self.tasks.insert(id, Task { range, theirs, ours, source, depth, tried, unconfirmed, failed, not_before });
+        let task = Task { range, theirs, ours, apart, source, depth, tried, unconfirmed, failed, not_before };
+        self.tasks.insert(id, task);
         id
     }
 }

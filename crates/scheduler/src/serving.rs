@@ -10,7 +10,7 @@ use crate::{
     exchange::{Asked, Kind, Purpose},
     group::Suspect,
     metrics,
-    peers::{bytes_rate, cost_rate, request_rate},
+    peers::{FUTILE, REFUSALS, bytes_rate, cost_rate, request_rate},
     pending::{Asker, Pending, WantHead},
     pursuit::Source,
     window,
@@ -79,13 +79,14 @@ impl<P: Clone + Ord + Debug> Engine<P> {
             return Err(RefusalReason::Busy);
         }
         let cost = peer.cost.level(cost_rate(limits), now.monotonic);
-        if cost < LEAST_COST || peer.bytes.level(bytes_rate(limits), now.monotonic) <= 0.0 {
+        let futile = peer.futile.level(FUTILE, now.monotonic) <= 0.0;
+        if futile || cost < LEAST_COST || peer.bytes.level(bytes_rate(limits), now.monotonic) <= 0.0 {
             return Err(RefusalReason::RateLimited);
         }
         if self.upload.level(cap_rate(limits.upload_rate), now.monotonic) <= 0.0 {
             return Err(RefusalReason::Busy);
         }
-        peer.standing(want.group).holds = Some(want.holds);
+        peer.standing(want.group).holds = Some((want.holds, now.monotonic));
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
@@ -97,6 +98,10 @@ impl<P: Clone + Ord + Debug> Engine<P> {
 
     fn refuse(&mut self, to: P, request: RequestId, reason: RefusalReason) {
         metrics::refusing(reason);
+        let now = self.ctx.now.monotonic;
+        if self.peers.peer_mut(&to).is_some_and(|peer| !peer.refusals.take(1.0, REFUSALS, now)) {
+            return;
+        }
         self.ctx.emit(Action::Send { to, frame: Frame::Refusal(Refusal { request, reason }) });
     }
 
@@ -112,6 +117,7 @@ impl<P: Clone + Ord + Debug> Engine<P> {
         let Asker { peer, want, holds } = asker;
         if let Some(peer) = self.peers.peer_mut(&peer) {
             peer.cost.charge(cost as f64);
+            peer.futile.charge(verdicts.iter().map(futile).sum());
         }
         let key = (peer.clone(), want.request);
         let Some(serving) = self.serving.get_mut(&key) else { return };
@@ -171,7 +177,7 @@ impl<P: Clone + Ord + Debug> Engine<P> {
 
     /// What the request shows to be missing here.
     fn learn(&mut self, id: GroupId, peer: &P, want: &WantHead, verdicts: &[Verdict]) {
-        let probe = want.ranges.len() == 1;
+        let probe = want.probe;
         let mut missing = Vec::new();
         let mut excess = 0;
         for ((range, theirs), verdict) in want.ranges.iter().zip(verdicts) {
@@ -220,7 +226,7 @@ impl<P: Clone + Ord + Debug> Engine<P> {
         for (range, ids) in missing {
             let fits = bytes < self.ctx.config.limits.request_bytes && tasks.len() < self.ctx.config.limits.tasks;
             if fits && window::covers(&own, &range) && !group.pursuit.overlaps(&range) {
-                let difference = Difference { range, theirs: ids.len() as u64, ours: 0 };
+                let difference = Difference { range, theirs: ids.len() as u64, ours: 0, before: None, apart: None };
                 tasks.push(group.pursuit.lock(difference, Source::Peer(peer.clone()), 0));
                 bytes += 16 + 4 * ids.len();
                 ranges.push(RangeWant { range, ask: Ask::Ids(ids) });
@@ -232,6 +238,16 @@ impl<P: Clone + Ord + Debug> Engine<P> {
         }
         group.confirmed(&mut self.ctx);
         self.send_want(id, peer.clone(), Purpose::AskBack, want.salt, ranges, tasks);
+    }
+}
+
+/// Spans that a verdict answers with; messages that it brings count against them.
+#[expect(clippy::cast_precision_loss, reason = "budgets need no precision")]
+fn futile(verdict: &Verdict) -> f64 {
+    match verdict {
+        Verdict::Finer(summary) => summary.len() as f64,
+        Verdict::Deliver { count, lacks } => -(count.saturating_add(lacks.len() as u64) as f64),
+        _ => 0.0,
     }
 }
 

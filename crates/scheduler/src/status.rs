@@ -120,7 +120,7 @@ impl<P: Clone + Ord + Debug> Engine<P> {
         let told = tasks.filter(|task| matches!(&task.source, Source::Peer(source) if source == peer));
         PeerGroupStatus {
             id,
-            holds: standing.holds,
+            holds: standing.holds.map(|(holds, _)| holds),
             equal: equal.map(|equal| (equal.range, now.saturating_sub(equal.at))),
             differs: told.take(RANGES).map(|task| task.range).collect(),
         }

@@ -127,6 +127,30 @@ fn a_cap_on_what_is_served_and_asked_holds() {
 }
 
 #[test]
+fn a_cap_on_what_is_served_to_all_holds() {
+    // One node has everything. Until it has served ten seconds' worth of 4,000 bytes it serves at once; then it refuses as busy,
+    // until the debt is paid, and all get theirs in the end.
+    let all = keys(3, 6000, 60.0, 3500.0);
+    let mut took = Vec::new();
+    for rate in [4000, 0] {
+        let mut net = Net::new(test_config(), 3);
+        net.config.limits = Limits { upload_rate: rate, ..Limits::default() };
+        net.add(all.iter().copied());
+        net.config.limits = Limits::default();
+        net.add(all.iter().enumerate().filter(|(at, _)| at % 2 == 0).map(|(_, key)| *key));
+        net.add(all.iter().enumerate().filter(|(at, _)| at % 3 == 0).map(|(_, key)| *key));
+        net.connect(0, 1);
+        net.run_for(Duration::from_secs(5));
+        net.connect(0, 2);
+        took.push(net.run_while(Duration::from_secs(600), |net| !net.equal()));
+        assert!(net.nodes.iter().all(|node| node.offences.is_empty()));
+    }
+    println!("capped: {:?}, not: {:?}", took[0], took[1]);
+    // Node 1 took 120,000 bytes at once, 80,000 more than were there: 20 s go by before node 2 gets any.
+    assert!(took[0] > Duration::from_secs(12) && took[1] < Duration::from_secs(12), "{took:?}");
+}
+
+#[test]
 fn what_an_archive_has_dropped_for_its_size_is_not_asked_for_again() {
     let mut net = two(test_config());
     net.connect(0, 1);

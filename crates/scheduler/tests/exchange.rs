@@ -167,7 +167,7 @@ proptest! {
             let range = KeyRange::between(start, start + length);
             start += length;
             let theirs = theirs >> (theirs % 64);
-            differences.push(Difference { range, theirs, ours: 0 });
+            differences.push(Difference { range, theirs, ours: 0, before: None, apart: None });
         }
         for confirmed in [true, false] {
             let job = Job::Plan { salt: Salt(seed), differences: differences.clone(), confirmed, again: !confirmed, hidden: 3 };

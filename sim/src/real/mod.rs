@@ -27,7 +27,7 @@ use std::time::Instant;
 
 use crate::{
     run::Outcome,
-    scenario::{Protocol, Scenario},
+    scenario::{Hostile, Protocol, Scenario},
 };
 
 /// Nodes at most: more would not find time to do what they do on a machine that people have.
@@ -88,6 +88,12 @@ fn possible(scenario: &Scenario) -> Result<(), RealError> {
     }
     if !matches!(scenario.protocol, Protocol::Hearken | Protocol::None) {
         return cannot("protocol", "what Hearken is compared with runs on virtual nodes only");
+    }
+    let real = [Hostile::Silent, Hostile::Empty, Hostile::Garbage, Hostile::Forger];
+    let kinds =
+        scenario.nodes.iter().map(|node| &node.hostile).chain(scenario.events.iter().map(|event| &event.hostile));
+    if kinds.flatten().any(|kind| !real.contains(kind)) {
+        return cannot("hostile", "of hostile nodes, only silent, empty, garbage and forger are real");
     }
     Ok(())
 }

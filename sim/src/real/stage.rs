@@ -464,6 +464,7 @@ impl<'a> Stage<'a> {
             events: self.shared.events.load(Ordering::Relaxed),
             muted,
             muted_hostile,
+            lies: crate::run::Lies::default(),
         };
         Outcome::of(&facts, 0.0, 0)
     }

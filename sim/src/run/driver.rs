@@ -113,6 +113,7 @@ impl Sim<'_> {
             Action::StopServing { to, request } => self.stop_serving(node, engine, to, request),
             Action::Report { peer, .. } => {
                 self.nodes[node as usize].counters.offences += 1;
+                self.note_muted(node, peer, engine);
                 self.trace.record(self.now, node, "offence", u64::from(peer), 1);
             }
         }
@@ -166,6 +167,9 @@ impl Sim<'_> {
         self.nodes[node as usize].counters.outside += u64::from(old);
         if self.nodes[node as usize].store.has(message) {
             outcome.duplicates += 1;
+            if self.refuses(node, message) {
+                self.nodes[node as usize].counters.refused_again += 1;
+            }
         } else if self.nodes[node as usize].disk_full {
             outcome.failed += 1;
         } else if self.refuses(node, message) {
@@ -256,6 +260,9 @@ impl Sim<'_> {
             Frame::Refusal(refusal) => Some(refusal.request),
             Frame::Want(_) | Frame::Cancel { .. } => None,
         };
+        if self.answers_falsely(node, from, &frame)? {
+            return Ok(());
+        }
         let last = matches!(frame, Frame::Done { .. } | Frame::Refusal(_));
         if let (true, Frame::Messages { request, messages }) = (self.nodes[node as usize].baseline.is_some(), &frame) {
             self.take_in(node, *request, messages);

@@ -1,12 +1,17 @@
 //! What a run leaves behind, virtual or real: what every figure is made from.
 
+use serde::Serialize;
+
 use super::{
     ledger::Ledger,
-    measure::{Counters, Measure},
+    measure::{Counters, Measure, Quantiles},
     sim::Sim,
     store::Bits,
 };
-use crate::{net::Nanos, scenario::Scenario};
+use crate::{
+    net::{Nanos, nanos},
+    scenario::Scenario,
+};
 
 /// What a run leaves behind.
 pub(crate) struct Facts<'a> {
@@ -24,6 +29,19 @@ pub(crate) struct Facts<'a> {
     /// Pairs of honest nodes of which one mutes the other, and honest nodes that mute a hostile one.
     pub(crate) muted: u64,
     pub(crate) muted_hostile: u64,
+    /// What hostile nodes told whom, and what came of it.
+    pub(crate) lies: Lies,
+}
+
+/// Lies that can be told from the truth.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Lies {
+    /// Pairs of a hostile node and an honest neighbour that it lied to.
+    pub lied_to: u64,
+    /// Of these, those in which the neighbour had ten of the shortest intervals and did not mute the hostile node in them.
+    pub unmuted: u64,
+    /// How long after the first lie it was muted, in seconds.
+    pub muted_after_s: Quantiles,
 }
 
 /// What a node leaves behind.
@@ -59,6 +77,7 @@ impl<'a> Facts<'a> {
             events: sim.events,
             muted,
             muted_hostile,
+            lies: sim.mischief.lies(sim.end, nanos(sim.scenario.sync.interval_min)),
         }
     }
 }

@@ -40,6 +40,8 @@ pub(crate) const BACKGROUND: [Kind; 5] = [Kind::Ihave, Kind::Probe, Kind::Reques
 pub(crate) struct Counters {
     /// Bytes sent, by kind.
     pub(crate) sent: [u64; KINDS],
+    /// Background bytes sent before the last third of the run.
+    pub(crate) background_before: u64,
     /// IHAVEs of its own, and those that it left out because others had said the same.
     pub(crate) announced: u64,
     pub(crate) suppressed: u64,
@@ -51,6 +53,8 @@ pub(crate) struct Counters {
     pub(crate) duplicates: u64,
     /// Messages that synchronisation brought and that were refused.
     pub(crate) refused: u64,
+    /// Of these, messages that had been refused, or come, before.
+    pub(crate) refused_again: u64,
     /// Messages that came from outside its window.
     pub(crate) outside: u64,
     /// Messages that a crash took because they were not durable yet.

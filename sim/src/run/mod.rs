@@ -52,12 +52,13 @@ use std::{
 
 use clap::Args as ClapArgs;
 
+pub use facts::Lies;
 pub(crate) use facts::{Facts, NodeFacts};
 pub(crate) use hostile::{FORGES_EVERY, Fate, GARBAGE, forged};
 pub(crate) use ledger::{EPOCH, Ledger, MessageId};
 pub use measure::Quantiles;
 pub(crate) use measure::{Counters, KINDS, Kind, Measure, Sample};
-pub use outcome::{BytesPerNode, Happened, Missing, Outcome, PerInterval, Providers, Row, Series};
+pub use outcome::{BesideHonest, BytesPerNode, Happened, Missing, Outcome, PerInterval, Providers, Row, Series};
 pub(crate) use outcome::{bytes as show_bytes, grouped, time as show_time};
 pub(crate) use plan::{Next, Plan, late, left_over, refuses};
 pub(crate) use recovery::Recovery;
@@ -141,6 +142,15 @@ pub enum SimError {
 /// # Errors
 /// A bug in the engine or the simulator, or a trace that cannot be written.
 pub fn simulate(scenario: &Scenario, trace: Option<Box<dyn Write>>, show: bool) -> Result<Outcome, SimError> {
+    let mut outcome = simulate_once(scenario, trace, show)?;
+    if scenario.expect.beside_honest() {
+        let honest = simulate_once(&scenario.honest(), None, show)?;
+        outcome.beside_honest = Some(outcome.beside(&honest));
+    }
+    Ok(outcome.check(&scenario.expect))
+}
+
+fn simulate_once(scenario: &Scenario, trace: Option<Box<dyn Write>>, show: bool) -> Result<Outcome, SimError> {
     let began = Instant::now();
     let mut progress = Progress::new(show);
     let mut sim = Sim::new(scenario, Trace::to(trace))?;
@@ -150,7 +160,7 @@ pub fn simulate(scenario: &Scenario, trace: Option<Box<dyn Write>>, show: bool) 
     drop(progress);
     sim.close_engines();
     let hash = std::mem::take(&mut sim.trace).finish()?;
-    Ok(Outcome::of(&Facts::of(&sim), began.elapsed().as_secs_f64(), hash).check(&scenario.expect))
+    Ok(Outcome::of(&Facts::of(&sim), began.elapsed().as_secs_f64(), hash))
 }
 
 /// `hearken-sim run`: fails if something expected did not come true.

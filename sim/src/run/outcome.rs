@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::{
-    facts::{Facts, NodeFacts},
+    facts::{Facts, Lies, NodeFacts},
     ledger::{EPOCH, Ledger},
     measure::{BACKGROUND, KIND_NAMES, KINDS, Kind, Quantiles},
     verdict::Check,
@@ -98,6 +98,15 @@ pub struct Outcome {
     pub muted: u64,
     /// Pairs of an honest and a hostile node of which the first mutes the second at the end.
     pub muted_hostile: u64,
+    /// What hostile nodes told whom, and what came of it.
+    pub lies: Lies,
+    /// Messages sent to a node again that it had refused.
+    pub refused_again: u64,
+    /// Beside the same network where all behave, if something of that is expected.
+    pub beside_honest: Option<BesideHonest>,
+    /// Background bytes that an honest node sends in a second on average, and in the last third of a virtual run.
+    #[serde(skip)]
+    pub(crate) background_mean: [f64; 2],
     /// Wall time.
     pub wall_s: f64,
     /// Simulated events.
@@ -121,6 +130,17 @@ pub struct Outcome {
     /// The same scenario with what else it was compared with.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub against: Vec<Outcome>,
+}
+
+/// Figures as multiples of those of the same network where nobody is hostile and all clocks are right.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct BesideHonest {
+    /// Until the last node is whole.
+    pub recovery: f64,
+    /// Background bytes of an honest node.
+    pub bytes: f64,
+    /// The same in the last third.
+    pub late_bytes: f64,
 }
 
 /// A message that a node lacks.
@@ -285,6 +305,10 @@ impl Outcome {
             offences: sum(|node| node.counters.offences),
             muted: facts.muted,
             muted_hostile: facts.muted_hostile,
+            lies: facts.lies.clone(),
+            refused_again: sum(|node| node.counters.refused_again),
+            beside_honest: None,
+            background_mean: background_mean(facts),
             wall_s,
             events: facts.events,
             events_per_s: real(facts.events) / wall_s.max(1e-9),
@@ -298,6 +322,16 @@ impl Outcome {
             against: Vec::new(),
         }
     }
+}
+
+/// Of honest nodes: in the whole run, and in its last third.
+fn background_mean(facts: &Facts<'_>) -> [f64; 2] {
+    let honest: Vec<&NodeFacts<'_>> = facts.nodes.iter().filter(|node| !node.hostile).collect();
+    let many = real(honest.len().max(1) as u64);
+    let all: u64 = honest.iter().map(|node| node.counters.background()).sum();
+    let late: u64 = honest.iter().map(|node| node.counters.background() - node.counters.background_before).sum();
+    let over = seconds(facts.end);
+    [real(all) / many / over, real(late) / many / (over / 3.0)]
 }
 
 fn staleness(facts: &Facts<'_>, missing: u64) -> Option<f64> {

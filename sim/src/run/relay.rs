@@ -170,6 +170,7 @@ impl Sim<'_> {
                 self.on_live(node, message)
             }
             What::Announcement(ihave) => {
+                self.overhear(node, &ihave);
                 self.nodes[node as usize].judging.push((item, from));
                 let (id, ihave) = (GossipId(u64::from(item)), Ihave::clone(&ihave));
                 self.feed(node, Event::Gossip { from, id, ihave })

@@ -9,6 +9,7 @@ use hearken_wire::RequestId;
 
 use super::{
     SimError,
+    hostile::Mischief,
     ledger::{Ledger, MessageId},
     measure::{Kind, Measure, Sample},
     node::Node,
@@ -19,7 +20,7 @@ use super::{
 };
 use crate::{
     net::{Nanos, NodeId, dice::Dice, links::Links, nanos, node_id, queue::Queue},
-    scenario::Scenario,
+    scenario::{Hostile, Scenario},
 };
 
 /// The one group that all nodes have joined.
@@ -56,8 +57,8 @@ pub(crate) enum Incident {
         epoch: u32,
         body: Bytes,
     },
-    /// A hostile node announces what does not exist.
-    Forge,
+    /// A hostile node does harm unasked.
+    Mischief,
     /// There is room for the next frame of a stream.
     Pump {
         to: NodeId,
@@ -113,8 +114,12 @@ pub(crate) struct Sim<'a> {
     pub(crate) deliveries: u64,
     /// For how long a crash may lose what came.
     pub(crate) undurable: Nanos,
+    /// What hostile nodes have done.
+    pub(crate) mischief: Mischief,
 }
 
+/// What a clock is ahead that is a day ahead.
+const DAY: i64 = 86_400_000_000_000;
 /// Moments at which it is noted how things stand.
 const SAMPLES: u64 = 240;
 
@@ -148,6 +153,7 @@ impl<'a> Sim<'a> {
             step: (end / SAMPLES).max(1),
             deliveries: 0,
             undurable: scenario.events.iter().filter_map(|event| event.undurable).map(nanos).max().unwrap_or(0),
+            mischief: Mischief::default(),
         };
         sim.make_nodes(&traits);
         sim.fill_stores(&traits)?;
@@ -170,7 +176,7 @@ impl<'a> Sim<'a> {
                 class,
                 store: Store::default(),
                 wake: None,
-                skew: one.skew,
+                skew: one.skew + if one.hostile == Some(Hostile::Future) { DAY } else { 0 },
                 part: 0,
                 port: one.port,
                 streams: BTreeMap::new(),
@@ -279,7 +285,7 @@ impl<'a> Sim<'a> {
                 self.on_garbage(node, from, epoch, &body)
             }
             Incident::Foreign { from, epoch, body } => self.on_foreign(node, from, epoch, &body),
-            Incident::Forge => self.on_forge(node),
+            Incident::Mischief => self.on_mischief(node),
             Incident::Pump { to, request } => self.on_pump(node, to, request),
             Incident::Attach { peer, epoch } => self.on_attach(node, peer, epoch),
             Incident::Detach { peer, epoch } => self.on_detach(node, peer, epoch),
@@ -298,6 +304,11 @@ impl<'a> Sim<'a> {
     }
 
     fn sample(&mut self) {
+        if self.now <= self.end / 3 * 2 {
+            for node in &mut self.nodes {
+                node.counters.background_before = node.counters.background();
+            }
+        }
         let sync = &self.scenario.sync;
         let missing = self.ledger.missing(self.now, sync.settle_delay + sync.horizon_grid);
         let (sent, repaired) = (self.measure.sent, self.measure.repaired);

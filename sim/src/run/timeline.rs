@@ -98,7 +98,7 @@ impl Sim<'_> {
         if state.hostile.is_none() {
             self.ledger.comes(state.class, |message| store.has(message));
         }
-        self.schedule_forge(node);
+        self.schedule_mischief(node);
         self.feed(node, Event::Wake)
     }
 
@@ -137,8 +137,8 @@ impl Sim<'_> {
             _ => {}
         }
         self.start_recovery(node);
-        if before != Some(Hostile::Forger) {
-            self.schedule_forge(node);
+        if before != hostile {
+            self.schedule_mischief(node);
         }
     }
 

@@ -34,10 +34,12 @@ impl Sim<'_> {
     }
 
     fn publish(&mut self, publisher: NodeId, size: u32) -> Result<(), SimError> {
-        if !self.nodes[publisher as usize].up {
+        // What is dated a day ahead nobody takes.
+        let state = &self.nodes[publisher as usize];
+        if !state.up || state.hostile == Some(crate::scenario::Hostile::Future) {
             return Ok(());
         }
-        let key = Key::new(self.nodes[publisher as usize].unix(self.now), self.traffic.id());
+        let key = Key::new(self.nodes[publisher as usize].unix(self.now), self.new_id(publisher));
         let message = self.ledger.publish(key, size, self.now);
         self.trace.record(self.now, publisher, "publish", u64::from(message), u64::from(size));
         self.hold_own(publisher, message);

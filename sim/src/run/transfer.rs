@@ -47,7 +47,7 @@ impl Sim<'_> {
         self.send_frame(node, to, frame)
     }
 
-    fn send_frame(&mut self, node: NodeId, to: NodeId, frame: &Frame) -> Result<(), SimError> {
+    pub(crate) fn send_frame(&mut self, node: NodeId, to: NodeId, frame: &Frame) -> Result<(), SimError> {
         let mut bytes = BytesMut::new();
         encode_frame(frame, &mut bytes)?;
         let length = bytes.len() as u64;

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{
     measure::Quantiles,
-    outcome::{Outcome, grouped, time},
+    outcome::{BesideHonest, Outcome, grouped, time},
 };
 use crate::{net::real, scenario::Expect};
 
@@ -24,6 +24,21 @@ pub struct Check {
 }
 
 impl Outcome {
+    /// As multiples of what comes where all behave.
+    pub(crate) fn beside(&self, honest: &Outcome) -> BesideHonest {
+        let ratio = |one: f64, other: f64| if other > 0.0 { one / other } else { 1.0 };
+        let ([bytes, late], [honest_bytes, honest_late]) = (self.background_mean, honest.background_mean);
+        BesideHonest {
+            recovery: if self.recovering_at_end > 0 {
+                f64::INFINITY
+            } else {
+                ratio(self.recovery_s.max, honest.recovery_s.max)
+            },
+            bytes: ratio(bytes, honest_bytes),
+            late_bytes: ratio(late, honest_late),
+        }
+    }
+
     /// How long it took.
     pub(crate) fn timed(mut self, wall_s: f64) -> Outcome {
         (self.wall_s, self.events_per_s) = (wall_s, real(self.events) / wall_s.max(1e-9));
@@ -60,6 +75,13 @@ impl Outcome {
             checks.add("repaired_min", expected, grouped(self.repaired), self.repaired >= least);
         }
         checks.at_most("muted", expect.muted.map(real), real(self.muted));
+        checks.at_most("liars_unmuted", expect.liars_unmuted.map(real), real(self.lies.unmuted));
+        checks.at_most("refused_again", expect.refused_again.map(real), real(self.refused_again));
+        if let Some(beside) = self.beside_honest {
+            checks.at_most("recovery_over_honest", expect.recovery_over_honest, beside.recovery);
+            checks.at_most("bytes_over_honest", expect.bytes_over_honest, beside.bytes);
+            checks.at_most("late_bytes_over_honest", expect.late_bytes_over_honest, beside.late_bytes);
+        }
         checks.at_most("wall_s", expect.wall_s, self.wall_s);
         // No scenario has to say that nobody fetches what its window does not cover.
         checks.at_most("outside_window", Some(0.0), real(self.outside_window));

@@ -40,8 +40,27 @@ pub struct Expect {
     pub repaired_min: Option<u64>,
     /// Nodes that are muted by anybody at the end.
     pub muted: Option<u64>,
+    /// Pairs of a liar and an honest neighbour which did not mute it within ten of the shortest intervals.
+    pub liars_unmuted: Option<u64>,
+    /// Messages sent to a node again that it had refused.
+    pub refused_again: Option<u64>,
+    /// Times as long as the last node takes to be whole where nobody is hostile and all clocks are right: the same scenario runs
+    /// like that as well.
+    pub recovery_over_honest: Option<f64>,
+    /// Times as many background bytes as honest nodes send there.
+    pub bytes_over_honest: Option<f64>,
+    /// The same in the last third of the run.
+    pub late_bytes_over_honest: Option<f64>,
     /// Wall time of the run in seconds.
     pub wall_s: Option<f64>,
+}
+
+impl Expect {
+    /// Whether something is expected in comparison with the same network where all behave.
+    pub(crate) fn beside_honest(&self) -> bool {
+        let beside = [self.recovery_over_honest, self.bytes_over_honest, self.late_bytes_over_honest];
+        beside.iter().any(Option::is_some)
+    }
 }
 
 impl Default for Expect {
@@ -61,6 +80,11 @@ impl Default for Expect {
             redundancy: None,
             repaired_min: None,
             muted: None,
+            liars_unmuted: None,
+            refused_again: None,
+            recovery_over_honest: None,
+            bytes_over_honest: None,
+            late_bytes_over_honest: None,
             wall_s: None,
         }
     }

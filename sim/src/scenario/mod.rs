@@ -316,6 +316,16 @@ impl Scenario {
         Ok(scenario)
     }
 
+    /// The same with nobody hostile and all clocks right.
+    pub(crate) fn honest(&self) -> Scenario {
+        let mut scenario = self.clone();
+        for some in &mut scenario.nodes {
+            some.hostile.clear();
+            some.skew = None;
+        }
+        scenario
+    }
+
     /// When traffic ends: early enough that the last message can be everywhere at the end.
     pub fn traffic_until(&self) -> Duration {
         let (least, most) = (self.sync.interval_min, self.sync.interval_max);

@@ -29,6 +29,7 @@ pub(crate) const ALL: &[Shipped] = shipped![
     "operations",
     "churn",
     "hostile-fifth",
+    "hostile-200",
     "replayed",
     "rare-news",
     "thousand-gap",

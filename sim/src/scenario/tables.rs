@@ -182,6 +182,22 @@ pub enum Hostile {
     Garbage,
     /// Floods the control topic with announcements of what does not exist.
     Forger,
+    /// Announces random roots and spans, once in each shortest interval.
+    RandomRoots,
+    /// Announces anew what it has heard before.
+    Replayer,
+    /// Announces its true root with false spans, and answers every probe with spans that it does not hold.
+    FalseSpans,
+    /// Promises messages, whatever it is asked, and sends none.
+    Withholder,
+    /// Sends sketches of nothing, which cost to decode and to answer.
+    GarbageSketch,
+    /// Sends forty requests a second to each neighbour.
+    Flooder,
+    /// Its clock is a day ahead, and so are the messages that it sends, whatever it is asked.
+    Future,
+    /// What it publishes has ids that bound no chunk of a tree.
+    Grinder,
 }
 
 impl Default for Network {

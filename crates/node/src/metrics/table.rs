@@ -43,7 +43,7 @@ const TABLE: &[Row] = &[
     Row(
         Counter,
         "hearken_probes_total",
-        Some(("trigger", &["periodic", "boot", "idle", "reconnect", "manual", "doubt", "narrow"])),
+        Some(("trigger", &["periodic", "boot", "idle", "reconnect", "manual", "doubt", "narrow", "follow_up"])),
         "Probes sent",
     ),
     Row(Counter, "hearken_probes_equal_total", None, "Probes that found the neighbour equal"),
@@ -61,6 +61,18 @@ const TABLE: &[Row] = &[
         "hearken_ranges_answered_total",
         Some(("verdict", &["outside", "equal", "finer", "deliver", "too_costly"])),
         "Verdicts received on ranges",
+    ),
+    Row(
+        Histogram,
+        "hearken_repair_bytes",
+        None,
+        "Bytes of each request that brought messages, about, by kind: request, answer, payload",
+    ),
+    Row(
+        Counter,
+        "hearken_differences_found_total",
+        Some(("source", &["announcement", "neighbour"])),
+        "Ranges that comparisons found to differ",
     ),
     Row(Counter, "hearken_differences_unconfirmed_total", None, "Differences that the asked peer did not show"),
     Row(Counter, "hearken_differences_dropped_total", None, "Differences given up since nobody showed them"),
@@ -82,6 +94,7 @@ const TABLE: &[Row] = &[
         "Breaches of the sync protocol by peers",
     ),
     Row(Counter, "hearken_peers_muted_total", None, "Peers muted for breaches"),
+    Row(Later, "hearken_peer_penalty_points", None, "Penalty points of peers that committed breaches, by peer; 8 mute"),
     Row(
         Later,
         "hearken_staleness_seconds",

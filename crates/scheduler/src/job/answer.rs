@@ -12,7 +12,7 @@ use crate::Selection;
 const FINER_SPANS: usize = 16;
 /// Spans of the answer to a probe: some by age, since what is missing is mostly young, and the requester cuts further by
 /// itself.
-const PROBE_SPANS: usize = 10;
+const PROBE_SPANS: usize = 8;
 /// Differences for each of which, by the counts, the answer to a probe has another span: sketches for so many fill one
 /// request, and a request goes for whole spans.
 const PER_PROBE_SPAN: u64 = 12_288;
@@ -105,7 +105,7 @@ impl Answerer<'_> {
                 self.deliver(decoded.found, lacks)
             }
             // More differs than the sketch could tell, and probably not many times more.
-            _ => self.finer(range, syndromes.len().clamp(4, FINER_SPANS)),
+            _ => self.finer(range, (syndromes.len() / 2).clamp(4, FINER_SPANS)),
         }
     }
 

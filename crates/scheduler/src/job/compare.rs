@@ -19,14 +19,18 @@ pub(super) fn compare(
         compared.spans = summary.len();
         return Ok(compared);
     }
-    let mut comparer = Comparer::new(&view.kept);
+    let (mut comparer, mut before) = (Comparer::new(&view.kept), None);
     for span in summary.spans().filter(|span| within.covers(&span.range)) {
         compared.spans += 1;
         let theirs = span.fingerprint;
         let kept = comparer.equals(&span.range, theirs.count, |ours| salt.shorten(ours) == theirs)?;
         if !kept && !view.held_equals(&span.range, salt, theirs.count, |ours| *ours == theirs)? {
             let ours = view.held.count(&span.range)?;
-            compared.differences.push(Difference { range: span.range, theirs: theirs.count, ours });
+            let difference = Difference { range: span.range, theirs: theirs.count, ours, before, apart: None };
+            compared.differences.push(difference);
+            before = Some(0);
+        } else {
+            before = before.map(|before: u64| before.saturating_add(theirs.count));
         }
     }
     Ok(compared)

@@ -24,7 +24,7 @@ const GAP_COST: u64 = 4;
 /// Differences in each range from which it is likely that every range lacks something on both sides.
 const FEW: u64 = 4;
 /// Room beyond what is expected where a sketch was too small before.
-const AGAIN: u64 = 8;
+const AGAIN: u64 = 6;
 /// The same where sketches of [`MAX_SKETCH`] and more were: the other side cuts such a range into 16 spans, each of which has about
 /// 5 differences if there were a few too many, and more than this in one of 10^6.
 const MANY_AGAIN: u64 = 20;
@@ -37,13 +37,21 @@ struct Planner<'a> {
     view: &'a View,
     salt: Salt,
     confirmed: bool,
-    again: bool,
-    hidden: u64,
+    margins: Margins,
     scatter: Scatter,
     share: Share,
     /// Sketches that the request will have, roughly.
     sketches: u64,
     wants: Vec<RangeWant>,
+}
+
+/// What earlier sketches have shown.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Margins {
+    /// These ranges were sketched before, in vain.
+    pub(super) again: bool,
+    /// Differences beyond those that the counts of a range show.
+    pub(super) hidden: u64,
 }
 
 /// The ranges to ask for, in order and without overlaps.
@@ -52,8 +60,7 @@ pub(super) fn plan(
     salt: Salt,
     differences: &[Difference],
     confirmed: bool,
-    again: bool,
-    hidden: u64,
+    margins: Margins,
 ) -> Result<Vec<RangeWant>, PageError> {
     let mut current = Vec::with_capacity(differences.len());
     for difference in differences {
@@ -62,7 +69,7 @@ pub(super) fn plan(
     let (scatter, share) = (Scatter::of(&current), Share::of(&current));
     let parts = |d: &Difference| d.theirs.abs_diff(d.ours).max(scatter.expected(d.ours)).div_ceil(PER_PART);
     let sketches = current.iter().map(parts).fold(1, u64::saturating_add);
-    let mut planner = Planner { view, salt, confirmed, again, hidden, scatter, share, sketches, wants: Vec::new() };
+    let mut planner = Planner { view, salt, confirmed, margins, scatter, share, sketches, wants: Vec::new() };
     for (at, difference) in current.iter().enumerate() {
         let left = at.checked_sub(1).and_then(|at| current.get(at));
         let right = current.get(at + 1);
@@ -77,10 +84,14 @@ pub(super) fn plan(
 
 impl Planner<'_> {
     fn difference(&mut self, difference: &Difference, beside_empty: (bool, bool)) -> Result<(), PageError> {
-        let Difference { range, theirs, ours } = *difference;
+        let Difference { range, theirs, ours, apart, .. } = *difference;
         if ours == 0 {
             self.wants.push(RangeWant { range, ask: Ask::All });
             return Ok(());
+        }
+        if let Some(expected) = apart.filter(|expected| *expected <= MAX_SKETCH) {
+            // Two and a half standard deviations more: a sketch that is too small costs as much as fifty sums.
+            return self.sketch(range, expected + (expected * 25 / 4).isqrt() + 2);
         }
         if theirs == 0 {
             return Ok(());
@@ -135,7 +146,7 @@ impl Planner<'_> {
 
     /// One sketch, or as many as keep each small.
     fn sketches(&mut self, difference: &Difference) -> Result<(), PageError> {
-        let Difference { range, theirs, ours } = *difference;
+        let Difference { range, theirs, ours, .. } = *difference;
         let (known, all) = (theirs.abs_diff(ours), theirs.saturating_add(ours));
         // One key there cannot be narrowed down further, so everything has to fit: see the proof above.
         let hidden = self.scatter.expected(ours);
@@ -146,12 +157,12 @@ impl Planner<'_> {
         };
         if expected <= MAX_SKETCH {
             let margin = match self.scatter {
-                _ if self.again && self.sketches >= MANY => self.deviation(expected - known).max(MANY_AGAIN),
+                _ if self.margins.again && self.sketches >= MANY => self.deviation(expected - known).max(MANY_AGAIN),
                 _ if expected > known => self.deviation(expected - known),
-                _ if self.again => AGAIN,
-                Scatter::OneWay if known > 0 && self.hidden == 0 => 0,
+                _ if self.margins.again => AGAIN,
+                Scatter::OneWay if known > 0 && self.margins.hidden == 0 => 0,
                 // Differences beyond those known come in pairs.
-                _ => self.hidden.max(2),
+                _ => self.margins.hidden.max(2),
             };
             return self.sketch(range, expected.saturating_add(margin).min(all));
         }
