@@ -160,7 +160,11 @@ impl Sim<'_> {
 
     /// A hostile node that lies when it is asked does so in place of its engine; false if it does not.
     pub(crate) fn answers_falsely(&mut self, node: NodeId, to: NodeId, frame: &Frame) -> Result<bool, SimError> {
-        let (Some(hostile), Frame::Want(want)) = (self.nodes[node as usize].hostile, frame) else { return Ok(false) };
+        let Some(hostile) = self.nodes[node as usize].hostile else { return Ok(false) };
+        let Frame::Want(want) = frame else {
+            // What comes of requests that are not its engine's, it does not want to know.
+            return Ok(about(frame).is_some_and(|request| request.0 >= REQUESTS_FROM));
+        };
         let probe = want.ranges.only().is_some_and(|only| matches!(only.ask, Ask::Check(_)));
         let lies = match hostile {
             Hostile::FalseSpans => probe,
@@ -348,6 +352,16 @@ impl Sim<'_> {
                 return id;
             }
         }
+    }
+}
+
+/// The request of the receiver's that a frame is about.
+fn about(frame: &Frame) -> Option<RequestId> {
+    match frame {
+        Frame::Answer(answer) => Some(answer.request),
+        Frame::Messages { request, .. } | Frame::Done { request } => Some(*request),
+        Frame::Refusal(refusal) => Some(refusal.request),
+        Frame::Want(_) | Frame::Cancel { .. } => None,
     }
 }
 
