@@ -116,7 +116,7 @@ impl<'a, T: Tables> Ledger<'a, T> {
         // ones counts, and it makes use of the order that each neighbour's messages come in.
         let mut order: Vec<(usize, &Judged<'_>)> =
             batch.iter().enumerate().filter_map(|(at, read)| Some((at, read.as_ref().ok()?))).collect();
-        order.sort_by(|(_, one), (_, other)| one.key.cmp(&other.key));
+        order.sort_by_key(|(_, known)| known.key);
         let mut admitted = vec![None; batch.len()];
         for (at, judged) in order {
             let admission = self.admit_one(judged)?;

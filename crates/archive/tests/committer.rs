@@ -122,7 +122,7 @@ fn who_is_in_a_hurry_waits_for_no_more() {
     let patient = CommitterOptions { linger: hour, linger_at_most: hour, ..CommitterOptions::default() };
     let committer = Committer::spawn(archive, || NOW, patient).unwrap();
     for n in 0..3 {
-        let (done, stored) = mpsc::channel();
+        let (done, stored) = mpsc::sync_channel(1);
         // Nothing waits: nothing is hurried.
         committer.hurry();
         let submitted = committer.submit(vec![live(&nth(n))], Box::new(move |result| done.send(result).unwrap()));

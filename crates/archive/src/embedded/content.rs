@@ -178,7 +178,7 @@ fn read_after(
     sequence: u64,
     mut take: impl FnMut(u64, Option<Entry>) -> bool,
 ) -> Result<(), redb::Error> {
-    for row in version.rows_after(sequence)? {
+    for row in version.rows_from(sequence.saturating_add(1))? {
         let (sequence, row) = row?;
         let sequence = sequence.value();
         let entry = version.read_unkeyed(row.value()).map(|(key, hash)| (hash, (key, sequence)));
