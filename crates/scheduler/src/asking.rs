@@ -2,7 +2,7 @@
 use std::{collections::BTreeMap, fmt::Debug};
 
 use hearken_tree::{GroupId, KeyRange};
-use hearken_wire::{Frame, RangeWant, Salt, Want};
+use hearken_wire::{Ask, Frame, RangeWant, Salt, Want};
 use rand::seq::SliceRandom;
 
 use crate::{
@@ -273,26 +273,38 @@ impl<P: Clone + Ord + Debug> Engine<P> {
 type Request = (Vec<RangeWant>, Vec<TaskId>);
 
 /// Cuts a plan into requests of about `limit` bytes, never within a task.
+///
+/// A range that is asked for whole may go over several tasks. Where a request is full, it is cut between two of them: chained by such
+/// ranges, any number of tasks would go into one request, and one with too many ranges cannot be sent.
 fn chunks(ranges: Vec<RangeWant>, tasks: &[(TaskId, KeyRange)], limit: usize) -> Vec<Request> {
     let mut chunks: Vec<Request> = Vec::new();
     let mut size = 0;
     for want in ranges {
-        let about: Vec<TaskId> =
-            tasks.iter().filter(|(_, range)| range.intersection(&want.range).is_some()).map(|(id, _)| *id).collect();
-        let bytes = weight(&want);
-        match chunks.last_mut() {
-            Some((ranges, tasks))
-                if (size + bytes <= limit && ranges.len() < RANGES)
-                    || about.iter().any(|task| tasks.contains(task)) =>
-            {
-                ranges.push(want);
-                let new: Vec<TaskId> = about.into_iter().filter(|task| !tasks.contains(task)).collect();
-                tasks.extend(new);
-                size += bytes;
+        let within = |(id, range): &(TaskId, KeyRange)| Some((*id, range.intersection(&want.range)?));
+        let about: Vec<(TaskId, KeyRange)> = tasks.iter().filter_map(within).collect();
+        let full = chunks.last().is_some_and(|(ranges, _)| size + weight(&want) > limit || ranges.len() >= RANGES);
+        let parts = match &want.ask {
+            Ask::All if full && about.len() > 1 => {
+                about.into_iter().map(|(id, range)| (RangeWant { range, ask: Ask::All }, vec![id])).collect()
             }
-            _ => {
-                chunks.push((vec![want], about));
-                size = bytes;
+            _ => vec![(want, about.into_iter().map(|(id, _)| id).collect())],
+        };
+        for (want, about) in parts {
+            let bytes = weight(&want);
+            match chunks.last_mut() {
+                Some((ranges, tasks))
+                    if (size + bytes <= limit && ranges.len() < RANGES)
+                        || about.iter().any(|task| tasks.contains(task)) =>
+                {
+                    ranges.push(want);
+                    let new: Vec<TaskId> = about.into_iter().filter(|task| !tasks.contains(task)).collect();
+                    tasks.extend(new);
+                    size += bytes;
+                }
+                _ => {
+                    chunks.push((vec![want], about));
+                    size = bytes;
+                }
             }
         }
     }

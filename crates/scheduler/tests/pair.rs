@@ -70,6 +70,15 @@ fn costs() {
     insta::assert_snapshot!(table);
 }
 
+/// Every tenth message of many is there: thousands of gaps, of which those at the bounds of spans are each one range.
+#[test]
+fn thousands_of_gaps_go_in_several_requests() {
+    let all = keys(4, 60_000, 60.0, 3500.0);
+    let ours: Vec<Key> = all.iter().copied().step_by(10).collect();
+    let (net, _) = repair(&ours, &all);
+    assert!(net.equal());
+}
+
 #[test]
 fn no_duplicates_and_one_time_each() {
     let all = keys(2, 3000, 60.0, 3500.0);
