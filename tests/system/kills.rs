@@ -12,7 +12,7 @@ use rand_chacha::ChaCha8Rng;
 use crate::harness::{Messages, Node, Trace, export, import, turn};
 
 /// So many messages that their repair takes several commits, between which it can be killed.
-const MESSAGES: usize = 30_000;
+const MESSAGES: usize = 60_000;
 
 #[test]
 fn killed_twenty_times_in_the_middle_of_its_repair_a_node_loses_nothing_and_finishes() {

@@ -43,6 +43,11 @@ impl Bucket {
     pub(crate) fn charge(&mut self, tokens: f64) {
         self.level -= tokens;
     }
+
+    /// The same, but what is not there is not owed.
+    pub(crate) fn drain(&mut self, tokens: f64) {
+        self.level = (self.level - tokens).max(0.0);
+    }
 }
 
 /// A cap of so many bytes a second, with a burst of ten seconds' worth; 0: none.
@@ -66,5 +71,7 @@ mod tests {
         bucket.charge(9.0);
         assert!(bucket.level(rate, Duration::from_secs(1)) < 0.0);
         assert!((bucket.level(rate, Duration::from_secs(100)) - 10.0).abs() < 1e-9);
+        bucket.drain(11.0);
+        assert!(bucket.take(2.0, rate, Duration::from_secs(101)));
     }
 }

@@ -13,13 +13,18 @@ pub(crate) struct Context<P> {
     pub(crate) rng: ChaCha8Rng,
     outbox: VecDeque<Action<P>>,
     tickets: u64,
-    requests: u64,
+    requests: std::ops::Range<u64>,
 }
+
+/// Where the names of requests start, at random: a node that was restarted does not meet those of its former life, which a neighbour may
+/// still be serving. They take two bytes on the wire.
+const FIRST_REQUEST: std::ops::Range<u64> = 1 << 7..1 << 14;
 
 impl<P> Context<P> {
     pub(crate) fn new(config: Config, seed: u64, now: Now) -> Context<P> {
-        let rng = ChaCha8Rng::seed_from_u64(seed);
-        Context { config, now, rng, outbox: VecDeque::new(), tickets: 0, requests: 0 }
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let first = rng.random_range(FIRST_REQUEST);
+        Context { config, now, rng, outbox: VecDeque::new(), tickets: 0, requests: first..first }
     }
 
     pub(crate) fn emit(&mut self, action: Action<P>) {
@@ -36,13 +41,14 @@ impl<P> Context<P> {
     }
 
     pub(crate) fn request(&mut self) -> RequestId {
-        self.requests += 1;
-        RequestId(self.requests)
+        let request = RequestId(self.requests.end);
+        self.requests.end += 1;
+        request
     }
 
     /// Whether this node ever sent a request of this name.
     pub(crate) fn issued(&self, request: RequestId) -> bool {
-        (1..=self.requests).contains(&request.0)
+        self.requests.contains(&request.0)
     }
 
     pub(crate) fn salt(&mut self) -> Salt {

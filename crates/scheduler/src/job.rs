@@ -11,6 +11,7 @@ use hearken_wire::{RangeWant, Salt, ShortFingerprint, Summary, Verdict, Want};
 
 use crate::Selection;
 
+pub(crate) use answer::FINER_SPANS;
 pub use view::View;
 
 /// Index work that the engine asks for, to be run away from it on a [`View`].
@@ -64,6 +65,8 @@ pub enum Job {
         within: KeyRange,
         /// Cost units that may be spent; beyond them ranges get [`Verdict::TooCostly`].
         budget: u64,
+        /// Finer spans that may be answered with; beyond them, the same.
+        spans: usize,
     },
 }
 
@@ -142,7 +145,7 @@ impl Job {
                 let margins = plan::Margins { again, hidden };
                 JobResult::Planned(plan::plan(view, salt, &differences, confirmed, margins)?)
             }
-            Job::Answer { want, within, budget } => answer::answer(view, &want, within, budget)?,
+            Job::Answer { want, within, budget, spans } => answer::answer(view, &want, within, (budget, spans))?,
         })
     }
 }

@@ -16,9 +16,9 @@ const REMEMBERED: usize = 1024;
 /// How long what a peer said of being equal is believed.
 const EQUAL_FOR: Duration = Duration::from_secs(30);
 
-/// Spans that a peer is answered with for sketches that do not decode: who sends such that never do is refused from there on. Each
-/// message that a sketch brings earns one.
-pub(crate) const FUTILE: Rate = Rate { per_second: 0.5, burst: 1024.0 };
+/// Spans that a peer is answered with. Each message that it asks for, or tells of, earns one: whoever repairs has always enough, and
+/// whose sketches never decode gets no more of them from there on.
+const SPANS: Rate = Rate { per_second: 8.0, burst: 2048.0 };
 
 /// Refusals that a peer is sent: who asks on and on whatever it is told gets no answer at all.
 pub(crate) const REFUSALS: Rate = Rate { per_second: 1.0, burst: 100.0 };
@@ -39,7 +39,7 @@ pub(crate) struct Peer {
     pub(crate) floods: Bucket,
     pub(crate) cost: Bucket,
     pub(crate) bytes: Bucket,
-    pub(crate) futile: Bucket,
+    spans: Bucket,
     pub(crate) refusals: Bucket,
 }
 
@@ -100,9 +100,22 @@ impl Peer {
             floods: Bucket::full(request_rate(limits), now),
             cost: Bucket::full(cost_rate(limits), now),
             bytes: Bucket::full(bytes_rate(limits), now),
-            futile: Bucket::full(FUTILE, now),
+            spans: Bucket::full(SPANS, now),
             refusals: Bucket::full(REFUSALS, now),
         }
+    }
+
+    /// Spans that it may be answered with now. Who has used less than half of them gets any number at once: one request for a large
+    /// difference takes many, and earns them back when it goes on.
+    pub(crate) fn spans(&mut self, now: Duration) -> usize {
+        let level = self.spans.level(SPANS, now);
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to the burst")]
+        if level >= SPANS.burst / 2.0 { usize::MAX } else { level as usize }
+    }
+
+    /// It was answered with so many spans more than it asked for or told of messages; fewer, if negative.
+    pub(crate) fn answered_with(&mut self, spans: f64) {
+        self.spans.drain(spans);
     }
 
     /// Whether it may be asked about the group.

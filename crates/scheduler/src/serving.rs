@@ -9,8 +9,9 @@ use crate::{
     bucket::cap_rate,
     exchange::{Asked, Kind, Purpose},
     group::Suspect,
+    job::FINER_SPANS,
     metrics,
-    peers::{FUTILE, REFUSALS, bytes_rate, cost_rate, request_rate},
+    peers::{REFUSALS, bytes_rate, cost_rate, request_rate},
     pending::{Asker, Pending, WantHead},
     pursuit::Source,
     window,
@@ -21,6 +22,16 @@ use crate::{
 const YIELD: std::time::Duration = std::time::Duration::from_secs(1);
 /// Cost units of the smallest request.
 const LEAST_COST: f64 = 10_000.0;
+
+/// What may be served of a request.
+struct Admitted {
+    /// What is settled here.
+    within: Window,
+    /// Cost units that may be spent.
+    budget: u64,
+    /// Finer spans that may be answered with.
+    spans: usize,
+}
 
 /// A request being served.
 #[derive(Clone, Copy, Debug, Default)]
@@ -37,12 +48,12 @@ impl<P: Clone + Ord + Debug> Engine<P> {
         }
         match self.admit_request(&from, &want) {
             Err(reason) => self.refuse(from, want.request, reason),
-            Ok((within, budget)) => {
+            Ok(Admitted { within, budget, spans }) => {
                 self.yield_to(&from, &want);
                 self.serving.insert(key, Serving::default());
                 let group = want.group;
                 let asker = Asker { peer: from, want: WantHead::of(&want), holds: within };
-                self.index(group, Job::Answer { want, within: within.keys(), budget }, Pending::Answer(asker));
+                self.index(group, Job::Answer { want, within: within.keys(), budget, spans }, Pending::Answer(asker));
             }
         }
     }
@@ -58,8 +69,8 @@ impl<P: Clone + Ord + Debug> Engine<P> {
         }
     }
 
-    /// What may be served of the request: the window that is settled here, and the cost units that may be spent.
-    fn admit_request(&mut self, from: &P, want: &Want) -> Result<(Window, u64), RefusalReason> {
+    /// What may be served of the request.
+    fn admit_request(&mut self, from: &P, want: &Want) -> Result<Admitted, RefusalReason> {
         let now = self.ctx.now;
         let limits = &self.ctx.config.limits;
         let of_peer = self.serving.keys().filter(|(peer, _)| peer == from).count();
@@ -79,8 +90,9 @@ impl<P: Clone + Ord + Debug> Engine<P> {
             return Err(RefusalReason::Busy);
         }
         let cost = peer.cost.level(cost_rate(limits), now.monotonic);
-        let futile = peer.futile.level(FUTILE, now.monotonic) <= 0.0;
-        if futile || cost < LEAST_COST || peer.bytes.level(bytes_rate(limits), now.monotonic) <= 0.0 {
+        let bytes = peer.bytes.level(bytes_rate(limits), now.monotonic);
+        if cost < LEAST_COST || bytes <= 0.0 {
+            tracing::debug!(peer = ?from, cost, bytes, "a peer has used up its budget");
             return Err(RefusalReason::RateLimited);
         }
         if self.upload.level(cap_rate(limits.upload_rate), now.monotonic) <= 0.0 {
@@ -93,7 +105,8 @@ impl<P: Clone + Ord + Debug> Engine<P> {
             reason = "at least LEAST_COST, and saturates"
         )]
         let budget = limits.request_cost.min(cost as u64);
-        Ok((window::comparable(&self.ctx.config, &group.config, now.unix), budget))
+        let spans = peer.spans(now.monotonic);
+        Ok(Admitted { within: window::comparable(&self.ctx.config, &group.config, now.unix), budget, spans })
     }
 
     fn refuse(&mut self, to: P, request: RequestId, reason: RefusalReason) {
@@ -115,9 +128,17 @@ impl<P: Clone + Ord + Debug> Engine<P> {
         cost: u64,
     ) {
         let Asker { peer, want, holds } = asker;
+        let mut spans = usize::MAX;
         if let Some(peer) = self.peers.peer_mut(&peer) {
             peer.cost.charge(cost as f64);
-            peer.futile.charge(verdicts.iter().map(futile).sum());
+            peer.answered_with(verdicts.iter().map(futile).sum());
+            spans = peer.spans(self.ctx.now.monotonic);
+        }
+        // A way down would lead nowhere.
+        if spans < FINER_SPANS && verdicts.iter().all(|verdict| *verdict == Verdict::TooCostly) {
+            tracing::debug!(?peer, "a peer has used up its spans");
+            self.serving.remove(&(peer.clone(), want.request));
+            return self.refuse(peer, want.request, RefusalReason::RateLimited);
         }
         let key = (peer.clone(), want.request);
         let Some(serving) = self.serving.get_mut(&key) else { return };

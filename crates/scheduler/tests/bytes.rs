@@ -68,7 +68,7 @@ fn reconcile(ours: &mut Tree, theirs: &Tree, rng: &mut ChaCha8Rng) -> (usize, us
 fn ask(theirs: &Tree, salt: Salt, ranges: Vec<RangeWant>, ours: &View) -> (usize, usize, Vec<Key>, Vec<Difference>) {
     let want = Want { request: RequestId(1), group: GroupId([1; 16]), salt, holds: WINDOW, ranges: ranges.into() };
     let sent = length(&Frame::Want(want.clone()));
-    let job = Job::Answer { want, within: WINDOW.keys(), budget: u64::MAX };
+    let job = Job::Answer { want, within: WINDOW.keys(), budget: u64::MAX, spans: usize::MAX };
     let JobResult::Answered { verdicts, selection, .. } = job.run(&view(theirs)).unwrap() else { panic!() };
     let mut finer = Vec::new();
     for verdict in &verdicts {

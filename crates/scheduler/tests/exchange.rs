@@ -38,7 +38,7 @@ impl Side {
 
     fn answer(&self, salt: Salt, ranges: Vec<RangeWant>) -> (Vec<Verdict>, Vec<Selection>) {
         let want = Want { request: RequestId(1), group: GroupId([0; 16]), salt, holds: ALL, ranges: ranges.into() };
-        match (Job::Answer { want, within: ALL.keys(), budget: u64::MAX }).run(&self.view).unwrap() {
+        match (Job::Answer { want, within: ALL.keys(), budget: u64::MAX, spans: usize::MAX }).run(&self.view).unwrap() {
             JobResult::Answered { verdicts, selection, .. } => (verdicts, selection),
             other => panic!("{other:?}"),
         }

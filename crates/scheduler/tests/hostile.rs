@@ -3,7 +3,7 @@
 
 mod net;
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use bytes::Bytes;
 use hearken_scheduler::{Action, Event, GossipId, GossipVerdict, Now, Offence, View};
@@ -241,10 +241,11 @@ fn announcements_are_judged() {
     assert!(flood < 150, "{flood} of a flood were forwarded");
 }
 
-fn random_frame(rng: &mut ChaCha8Rng) -> Frame {
+/// About one of twelve requests, from `first` on.
+fn random_frame(rng: &mut ChaCha8Rng, first: RequestId) -> Frame {
     let window = Window { from: net::EPOCH - 3600 * net::SECOND, to: net::EPOCH };
     let at = |rng: &mut ChaCha8Rng| net::EPOCH - rng.random_range(0..4000) * net::SECOND;
-    let request = RequestId(rng.random_range(0..12));
+    let request = random_request(rng, first);
     if rng.random_bool(0.4) {
         let (a, b) = (at(rng), at(rng));
         let range = KeyRange::between(a.min(b), a.max(b) + 1);
@@ -269,7 +270,60 @@ fn random_frame(rng: &mut ChaCha8Rng) -> Frame {
     babbles(rng, &Frame::Want(want)).pop().unwrap_or(Frame::Done { request })
 }
 
-/// Both ends of a connection number their requests from one: what fails in one direction does not stop the other.
+fn random_request(rng: &mut ChaCha8Rng, first: RequestId) -> RequestId {
+    RequestId(first.0 + rng.random_range(0..12))
+}
+
+fn want_all(request: RequestId) -> Want {
+    let holds = Window { from: net::EPOCH - 3600 * net::SECOND, to: net::EPOCH };
+    let ranges = vec![RangeWant { range: holds.keys(), ask: Ask::All }].into();
+    Want { request, group: GROUP, salt: Salt(7), holds, ranges }
+}
+
+/// Whose sketches never decode is no longer told spans, and is served all the same what it can ask for without.
+#[test]
+fn who_has_used_up_its_spans_is_still_served() {
+    let mut net = Net::new(test_config(), 1);
+    let (node, peer) = (net.add(keys(1, 5000, 60.0, 3500.0)), net.add([]));
+    net.nodes[peer].hostile = Some(sleeps);
+    net.connect(node, peer);
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    let mut answers = 0;
+    for request in 1..1000 {
+        net.run_for(Duration::from_millis(200));
+        let mut want = want_all(RequestId(request));
+        let range = want.holds.keys();
+        let fingerprint = fake(&mut rng, &range, 1000).fingerprint.tiny();
+        want.ranges = vec![RangeWant { range, ask: Ask::Sketch { fingerprint, syndromes: vec![1, 2] } }].into();
+        net.event(node, Event::Frame { from: peer, frame: Frame::Want(want) });
+        net.run_for(Duration::from_millis(10));
+        if net.nodes[node].traffic.answers == answers {
+            break;
+        }
+        answers = net.nodes[node].traffic.answers;
+    }
+    assert!((100..500).contains(&answers), "{answers} answers with finer spans");
+    net.event(node, Event::Frame { from: peer, frame: Frame::Want(want_all(RequestId(1000))) });
+    net.run_for(Duration::from_secs(1));
+    assert_eq!(net.nodes[node].traffic.served, 5000);
+    assert_eq!(net.nodes[node].offences, []);
+}
+
+/// A neighbour still serves requests of a node's former life.
+#[test]
+fn a_restarted_node_does_not_repeat_the_names_of_its_requests() {
+    let first_want = |seed| {
+        let mut net = Net::new(test_config(), seed);
+        let (node, other) = (net.add([]), net.add(keys(1, 10, 60.0, 3500.0)));
+        net.connect(node, other);
+        net.run_for(Duration::from_secs(60));
+        net.nodes[node].first_want.unwrap()
+    };
+    let names: BTreeSet<RequestId> = (1..=5).map(first_want).collect();
+    assert_eq!(names.len(), 5, "{names:?}");
+}
+
+/// Both ends of a connection may give a request the same name: what fails in one direction does not stop the other.
 #[test]
 fn a_failed_request_leaves_the_peers_own_alone() {
     let mut net = Net::new(test_config(), 1);
@@ -280,15 +334,12 @@ fn a_failed_request_leaves_the_peers_own_alone() {
     assert_eq!(net.nodes[node].traffic.wants, 1, "the neighbour is probed, and does not answer");
 
     let view = View { kept: net.nodes[node].kept.snapshot(), held: net.nodes[node].held.snapshot() };
-    let holds = Window { from: net::EPOCH - 3600 * net::SECOND, to: net::EPOCH };
-    let range = KeyRange::between(holds.from, holds.to);
-    let want = RangeWant { range, ask: Ask::All };
-    let want = Want { request: RequestId(1), group: GROUP, salt: Salt(7), holds, ranges: vec![want].into() };
+    let request = net.nodes[node].first_want.unwrap();
     let now = Now { monotonic: net.now, unix: net::EPOCH + net.now.as_nanos() as u64 };
     let engine = &mut net.nodes[node].engine;
-    engine.handle(Event::Frame { from: peer, frame: Frame::Want(want) }, now);
+    engine.handle(Event::Frame { from: peer, frame: Frame::Want(want_all(request)) }, now);
     let Some(Action::Index { ticket, job, .. }) = engine.poll_action() else { panic!("the request is worked on") };
-    engine.handle(Event::SendFailed { to: peer, request: RequestId(1) }, now);
+    engine.handle(Event::SendFailed { to: peer, request }, now);
     engine.handle(Event::Indexed { ticket, result: job.run(&view) }, now);
     let actions: Vec<_> = std::iter::from_fn(|| engine.poll_action()).collect();
     let answered = |action: &Action<usize>| matches!(action, Action::Send { frame: Frame::Answer(_), .. });
@@ -312,16 +363,17 @@ proptest! {
         }
         for _ in 0..200 {
             let peer = rng.random_range(1..6);
+            let first = net.nodes[node].first_want.unwrap_or(RequestId(0));
             match rng.random_range(0..20) {
                 0 if peer < 5 && net.nodes[node].peers.contains(&peer) => net.disconnect(node, peer),
                 0 | 1 if peer < 5 => net.connect(node, peer),
                 2 => net.event(node, Event::Unsupported(peer)),
                 3 => net.event(node, Event::Garbage(peer)),
-                4 => net.event(node, Event::SendFailed { to: peer, request: RequestId(rng.random_range(0..12)) }),
+                4 => net.event(node, Event::SendFailed { to: peer, request: random_request(&mut rng, first) }),
                 5 => net.event(node, Event::SyncNow(GROUP)),
                 6 => net.run_for(Duration::from_millis(rng.random_range(1..20_000))),
                 _ => {
-                    let frame = random_frame(&mut rng);
+                    let frame = random_frame(&mut rng, first);
                     net.event(node, Event::Frame { from: peer, frame });
                 }
             }

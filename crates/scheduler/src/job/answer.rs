@@ -9,7 +9,7 @@ use super::{JobResult, View, short, view::salted};
 use crate::Selection;
 
 /// Spans of a `Finer` verdict at most. 16 spans are about 200 bytes, and shrink a range in each exchange by 4 bits.
-const FINER_SPANS: usize = 16;
+pub(crate) const FINER_SPANS: usize = 16;
 /// Spans of the answer to a probe: some by age, since what is missing is mostly young, and the requester cuts further by
 /// itself.
 const PROBE_SPANS: usize = 8;
@@ -27,14 +27,20 @@ struct Answerer<'a> {
     within: KeyRange,
     budget: u64,
     cost: u64,
-    /// Spans that still fit into the answer.
+    /// Spans that may still be answered with.
     spans: usize,
     selection: Vec<Selection>,
 }
 
-/// Answers each range of `want`.
-pub(super) fn answer(view: &View, want: &Want, within: KeyRange, budget: u64) -> Result<JobResult, PageError> {
-    let mut answerer = Answerer { view, want, within, budget, cost: 0, spans: SPANS_MAX, selection: Vec::new() };
+/// Answers each range of `want`, for so many cost units and finer spans at most.
+pub(super) fn answer(
+    view: &View,
+    want: &Want,
+    within: KeyRange,
+    (budget, spans): (u64, usize),
+) -> Result<JobResult, PageError> {
+    let spans = spans.min(SPANS_MAX);
+    let mut answerer = Answerer { view, want, within, budget, cost: 0, spans, selection: Vec::new() };
     let verdicts = want.ranges.iter().map(|range| answerer.verdict(&range)).collect::<Result<Vec<_>, _>>()?;
     Ok(JobResult::Answered { verdicts, selection: answerer.selection, cost: answerer.cost })
 }
@@ -82,7 +88,10 @@ impl Answerer<'_> {
         }
         let apart = self.view.kept.count(range)?.abs_diff(theirs.count) / PER_PROBE_SPAN;
         let spans = PROBE_SPANS.saturating_add(usize::try_from(apart).unwrap_or(MAX_PROBE_SPANS)).min(MAX_PROBE_SPANS);
-        self.spans_of(range, self.view.kept.summary(range, spans)?)
+        if self.spans < PROBE_SPANS {
+            return Ok(Verdict::TooCostly);
+        }
+        self.spans_of(range, self.view.kept.summary(range, spans.min(self.spans))?)
     }
 
     fn sketch(&mut self, range: &KeyRange, theirs: &TinyFingerprint, syndromes: &[u32]) -> Result<Verdict, PageError> {
@@ -136,7 +145,7 @@ impl Answerer<'_> {
     fn spans_of(&mut self, range: &KeyRange, spans: Vec<Span>) -> Result<Verdict, PageError> {
         let summary = salted(&self.want.salt, spans);
         debug_assert!(summary.range().is_none_or(|found| found == *range), "the tree's spans cover the range");
-        self.spans -= summary.len();
+        self.spans = self.spans.saturating_sub(summary.len());
         Ok(Verdict::Finer(summary))
     }
 

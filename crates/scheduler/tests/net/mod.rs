@@ -22,7 +22,7 @@ use hearken_scheduler::{
     ServeOutcome, View,
 };
 use hearken_tree::{GroupId, Id, Key, KeyRange, Tree};
-use hearken_wire::{Frame, Ihave, encode_frame};
+use hearken_wire::{Frame, Ihave, RequestId, encode_frame};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -62,6 +62,8 @@ pub struct Node {
     /// How far its wall clock is off, in seconds.
     pub skew: i64,
     pub traffic: Traffic,
+    /// The first request that it sent.
+    pub first_want: Option<RequestId>,
     pub offences: Vec<(usize, Offence)>,
     pub peers: BTreeSet<usize>,
     /// The peers that gossip is forwarded to.
@@ -201,6 +203,7 @@ impl Net {
             refuses: |_| false,
             skew: 0,
             traffic: Traffic::default(),
+            first_want: None,
             offences: Vec::new(),
             peers: BTreeSet::new(),
             mesh: BTreeSet::new(),
@@ -437,6 +440,9 @@ impl Net {
         if std::env::var_os("SHOW").is_some() && !matches!(frame, Frame::Messages { .. }) {
             let what = format!("{frame:?}");
             println!("{:?} {from} -> {to} {} B {}", self.now, bytes.len(), &what[..what.len().min(1500)]);
+        }
+        if let Frame::Want(want) = &frame {
+            self.nodes[from].first_want.get_or_insert(want.request);
         }
         let (length, traffic) = (bytes.len() as u64, &mut self.nodes[from].traffic);
         match &frame {
