@@ -22,8 +22,10 @@ const FIRST_REQUEST: std::ops::Range<u64> = 1 << 7..1 << 14;
 
 impl<P> Context<P> {
     pub(crate) fn new(config: Config, seed: u64, now: Now) -> Context<P> {
-        let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let first = rng.random_range(FIRST_REQUEST);
+        let rng = ChaCha8Rng::seed_from_u64(seed);
+        let mut names = rng.clone();
+        names.set_stream(1);
+        let first = names.random_range(FIRST_REQUEST);
         Context { config, now, rng, outbox: VecDeque::new(), tickets: 0, requests: first..first }
     }
 

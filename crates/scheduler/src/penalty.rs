@@ -101,11 +101,10 @@ impl Penalty {
     }
 }
 
-/// What cannot happen to an honest peer weighs most.
+/// What hardly happens to an honest peer weighs most: who does it twice is muted.
 fn weight(offence: Offence) -> u32 {
     match offence {
-        Offence::Garbage | Offence::Nonsense | Offence::Unasked => 4,
-        Offence::BrokenPromise => 3,
+        Offence::Garbage | Offence::Nonsense | Offence::Unasked | Offence::BrokenPromise => 4,
         Offence::Flood => 1,
     }
 }
