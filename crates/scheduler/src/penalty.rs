@@ -101,10 +101,11 @@ impl Penalty {
     }
 }
 
-/// What hardly happens to an honest peer weighs most: who does it twice is muted.
+/// What cannot happen to an honest peer weighs most. One that lost what was not durable breaks a promise or two.
 fn weight(offence: Offence) -> u32 {
     match offence {
-        Offence::Garbage | Offence::Nonsense | Offence::Unasked | Offence::BrokenPromise => 4,
+        Offence::Garbage | Offence::Nonsense | Offence::Unasked => 4,
+        Offence::BrokenPromise => 3,
         Offence::Flood => 1,
     }
 }
