@@ -295,7 +295,9 @@ fn contradicts(claim: &Difference, asked: &Asked, verdict: &Verdict) -> bool {
         (Verdict::Deliver { count, .. }, Kind::All) => (0, *count),
         _ => return false,
     };
-    theirs < claim.theirs || (*verdict == Verdict::Equal && ours == claim.ours && theirs == claim.theirs)
+    // A range of which nothing is known is asked about as well: it has no keys on either side.
+    let claimed = claim.theirs > 0 || claim.ours > 0;
+    theirs < claim.theirs || (*verdict == Verdict::Equal && claimed && ours == claim.ours && theirs == claim.theirs)
 }
 
 /// Whether a verdict shows that the sets differ.
@@ -304,5 +306,21 @@ fn confirms(verdict: &Verdict) -> bool {
         Verdict::Deliver { count, lacks } => *count > 0 || !lacks.is_empty(),
         Verdict::Finer(_) | Verdict::TooCostly => true,
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_who_said_something_can_contradict_it() {
+        let range = KeyRange::between(1, 2);
+        let claim = |theirs, ours| Difference { range, theirs, ours, before: None, apart: None };
+        let asked = |ours| Asked { range, kind: Kind::Check { ours } };
+        assert!(contradicts(&claim(3, 3), &asked(3), &Verdict::Equal));
+        assert!(contradicts(&claim(4, 3), &asked(3), &Verdict::Equal));
+        assert!(!contradicts(&claim(3, 2), &asked(3), &Verdict::Equal), "this node's set has grown");
+        assert!(!contradicts(&claim(0, 0), &asked(0), &Verdict::Equal), "nothing was said");
     }
 }
