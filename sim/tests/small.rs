@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 const SMALL: &[(&str, &[&str])] = &[
     ("default", &["network.nodes=20", "event.0.parts=[\"0..10\"]", "event.2.messages=100", "expect.repaired_min=50"]),
     ("chain", &["duration=5m"]),
+    ("chain-8", &["duration=6m", "traffic.until=3m", "expect.repaired_min=20"]),
     (
         "partition",
         &[
@@ -47,6 +48,17 @@ const SMALL: &[(&str, &[&str])] = &[
             "expect.repaired_min=200",
             "expect.bytes_per_repair=150",
             "expect.ihaves_per_interval=[0, 8]",
+            "expect.completeness_max=3m",
+        ],
+    ),
+    (
+        "loss-1000",
+        &[
+            "network.nodes=100",
+            "traffic.rate=2",
+            "traffic.until=3m",
+            "duration=6m",
+            "expect.repaired_min=200",
             "expect.completeness_max=3m",
         ],
     ),

@@ -239,7 +239,8 @@ impl<P: Clone + Ord + Debug> Engine<P> {
         let part = window::clip(&asked.range, holds).filter(|part| *part != asked.range);
         let (Some(group), Some(range)) = (self.groups.get_mut(&id), part) else { return };
         let (theirs, apart) = match asked.kind {
-            Kind::All => (1, None),
+            // Somebody else said that there is something: this peer has not, and cannot be held to it.
+            Kind::All => (0, None),
             Kind::Sketch { capacity, .. } => (0, Some(capacity.saturating_sub(1))),
             Kind::Check { .. } | Kind::Ids(_) => return,
         };
