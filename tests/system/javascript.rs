@@ -97,13 +97,22 @@ struct Found {
 /// Queries the node until it finds `count` messages, or the time is up.
 fn query(node: &Node, count: usize, patience: Duration) -> Found {
     let (count, patience) = (count.to_string(), patience.as_millis().to_string());
-    let client = Js::start("store", "query.mjs", &[&node.ws_address(), "66", "0", ROOM, &count, &patience]);
-    client.expect("what it found", |line| {
+    let found = |line: Value| {
         let list = |name: &str| -> Option<Vec<String>> {
             line[name].as_array()?.iter().map(|value| value.as_str().map(str::to_owned)).collect()
         };
         Some(Found { by_topic: list("byTopic")?, by_hash: list("byHash")?, muxers: list("muxers")? })
-    })
+    };
+    let start = || Js::start("store", "query.mjs", &[&node.ws_address(), "66", "0", ROOM, &count, &patience]);
+    // On a busy machine the client sometimes never sees its peer, and says nothing: then its user starts it again.
+    for _ in 0..2 {
+        let client = start();
+        if let Some(found) = client.lines.find(PATIENCE / 2, |line| found(serde_json::from_str(line).ok()?)) {
+            return found;
+        }
+        println!("the client is started again; it said:\n{}", client.lines.tail());
+    }
+    start().expect("what it found", found)
 }
 
 /// Waits until the node's store has so many messages.
