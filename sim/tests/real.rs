@@ -7,48 +7,73 @@ use hearken_sim::{
     scenario::Scenario,
 };
 
-fn both(settings: &[&str]) -> (Outcome, Outcome) {
-    let settings: Vec<String> = settings.iter().map(ToString::to_string).collect();
-    let scenario = Scenario::load("thirty", &settings).unwrap();
-    (simulate(&scenario, None, false).unwrap(), real::run(&scenario, false).unwrap())
+/// The scenario in so many virtual runs, a seed each, and in one real run.
+struct Both {
+    model: Vec<Outcome>,
+    real: Outcome,
 }
 
-/// Both, and by how much the second lies above or below the first.
-fn apart(model: f64, real: f64) -> f64 {
-    if model == real { 0.0 } else { (real - model).abs() / model.max(1e-9) }
+fn both(settings: &[&str], seeds: u64) -> Both {
+    let load = |seed: u64| {
+        let settings = settings.iter().map(ToString::to_string).chain([format!("seed={seed}")]);
+        Scenario::load("thirty", &settings.collect::<Vec<_>>()).unwrap()
+    };
+    let model = (1..=seeds).map(|seed| simulate(&load(seed), None, false).unwrap()).collect();
+    Both { model, real: real::run(&load(1), false).unwrap() }
+}
+
+/// What is compared, by name: messages repaired, bytes by kind, times to completeness.
+fn figures(outcome: &Outcome) -> Vec<(&str, f64)> {
+    let repaired = f64::from(u32::try_from(outcome.repaired).unwrap());
+    let bytes = outcome.bytes_per_node.by_kind.iter().map(|(kind, bytes)| (*kind, *bytes));
+    let times = outcome.completeness_s;
+    let times = [("p50", times.p50), ("p99", times.p99), ("max", times.max)];
+    [("repaired", repaired)].into_iter().chain(bytes).chain(times).collect()
+}
+
+/// By how much the real figure lies below or above all those of the model.
+fn apart(low: f64, high: f64, real: f64) -> f64 {
+    let beyond = |model: f64| (real - model).abs() / model.max(1e-9);
+    if real < low {
+        beyond(low)
+    } else if real > high {
+        beyond(high)
+    } else {
+        0.0
+    }
 }
 
 /// Bytes by kind and messages repaired agree within `bytes`, times to completeness within `times`, that of the last message within
 /// `last`.
-fn agree((model, real): &(Outcome, Outcome), bytes: f64, times: f64, last: f64) {
+fn agree(Both { model, real }: &Both, bytes: f64, times: f64, last: f64) {
     assert!(real.passed && real.mode == "real", "{}", real.summary());
-    assert!(model.passed && model.mode == "virtual", "{}", model.summary());
-    assert_eq!(model.messages, real.messages);
-    let count = |outcome: &Outcome| f64::from(u32::try_from(outcome.repaired).unwrap());
-    let mut figures = vec![("repaired", count(model), count(real), bytes)];
-    for (kind, model) in &model.bytes_per_node.by_kind {
-        figures.push((kind, *model, real.bytes_per_node.by_kind[kind], bytes));
+    for model in model {
+        assert!(model.passed && model.mode == "virtual", "{}", model.summary());
     }
-    let (one, other) = (model.completeness_s, real.completeness_s);
-    figures.push(("p50", one.p50, other.p50, times));
-    figures.push(("p99", one.p99, other.p99, times));
-    figures.push(("max", one.max, other.max, last));
-    let table: String = figures
-        .iter()
-        .map(|(name, model, real, limit)| {
-            format!(
-                "{name:<14} {model:>12.2} {real:>12.2}  {:>5.0} % of {:.0} %\n",
-                apart(*model, *real) * 100.0,
-                limit * 100.0
-            )
-        })
-        .collect();
-    println!("figure                virtual         real\n{table}");
-    let ok = figures.iter().all(|(_, model, real, limit)| apart(*model, *real) <= *limit);
+    assert_eq!(model[0].messages, real.messages, "of the same seed");
+    let mut table = format!("{:<14} {:>12} {:>12} {:>12}\n", "figure", "virtual from", "to", "real");
+    let mut ok = true;
+    for (index, (name, real)) in figures(real).into_iter().enumerate() {
+        let of_model =
+            model.iter().map(|outcome| figures(outcome)[index]).inspect(|(other, _)| assert_eq!(*other, name));
+        let (low, high) =
+            of_model.fold((f64::MAX, 0.0_f64), |(low, high), (_, figure)| (low.min(figure), high.max(figure)));
+        let limit = match name {
+            "max" => last,
+            "p50" | "p99" => times,
+            _ => bytes,
+        };
+        let apart = apart(low, high, real);
+        ok &= apart <= limit;
+        let (apart, limit) = (apart * 100.0, limit * 100.0);
+        table += &format!("{name:<14} {low:>12.2} {high:>12.2} {real:>12.2}  {apart:>5.0} % of {limit:.0} %\n");
+    }
+    println!("{table}");
     assert!(ok, "the model is off\n{table}");
 }
 
-/// Few messages, so that chance weighs more than in the large form: most where it is about one message, the last.
+/// So few messages that one seed's figures lie up to a half above or below another's (relay control: 0.55 to 1.56 of the mean of forty): the
+/// real run is held to what twenty of them span, and most leniently where it is about one message, the last.
 #[test]
 fn ten_real_nodes_do_what_ten_virtual_ones_do() {
     // A small mesh, so that there are neighbours outside it, which gossip goes to.
@@ -66,13 +91,13 @@ fn ten_real_nodes_do_what_ten_virtual_ones_do() {
         "event.0.for=5s",
         "expect.repaired_min=100",
     ];
-    agree(&both(&settings), 0.5, 1.0, 2.0);
+    agree(&both(&settings, 20), 0.25, 0.5, 1.0);
 }
 
 #[test]
 #[ignore = "long: takes the 100 seconds that it is about"]
 fn thirty_real_nodes_do_what_thirty_virtual_ones_do() {
-    agree(&both(&[]), 0.25, 0.5, 0.5);
+    agree(&both(&[], 1), 0.25, 0.5, 0.5);
 }
 
 /// Everything that a scenario can hold, in little time. What it says of bytes and times is `thirty`'s; here all must end equal.

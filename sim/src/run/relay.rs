@@ -110,8 +110,12 @@ impl Sim<'_> {
         self.gossip(node, item);
     }
 
-    /// Publishes: to all peers (flood_publish), or to the mesh.
+    /// Publishes: to all peers (flood_publish), or to the mesh. With nobody to send it to that fails, and gossipsub does not remember
+    /// it (rust-libp2p: `NoPeersSubscribedToTopic`): nor will it gossip about it to who comes later.
     fn gossip(&mut self, node: NodeId, item: u32) {
+        if !self.links.of(node).iter().any(|link| link.attached) {
+            return;
+        }
         self.relay.nodes[node as usize].seen.insert(item);
         self.remember(node, item);
         let topic = self.relay.items[item as usize].topic;
