@@ -8,6 +8,9 @@ import "./polyfill.mjs";
 
 const { createLightNode } = await import("@waku/sdk");
 
+// What it is about, for who reads why it said no more.
+const say = (what) => process.stderr.write(`${(performance.now() / 1000).toFixed(1)} s: ${what}\n`);
+
 const [address, cluster, shard, contentTopic, count, patience] = process.argv.slice(2);
 
 const node = await createLightNode({
@@ -17,18 +20,22 @@ const node = await createLightNode({
   libp2p: { filterMultiaddrs: false, hideWebSocketInfo: true },
 });
 await node.start();
+say("started");
 // The client may miss that a peer has been identified while it is asked to wait for it: then the next call sees the peer at once.
 const connect = async () => {
   for (let attempt = 1; ; attempt += 1) {
     try {
       await node.dial(address, ["store"]);
+      say("connected");
       return await node.waitForPeers(["store"], 1000);
     } catch (error) {
+      say(`attempt ${attempt}: ${error.message}`);
       if (attempt === 20) throw error;
     }
   }
 };
 await connect();
+say("sees the store");
 
 const decoder = node.createDecoder({ contentTopic, shardId: Number(shard) });
 
@@ -50,12 +57,14 @@ for (;;) {
     await connect();
     deadline += Date.now() - asked;
   }
+  say(`found ${byTopic.length}`);
   if (byTopic.length >= Number(count) || Date.now() > deadline) break;
   await new Promise((resolve) => setTimeout(resolve, 200));
 }
 // The client computes hashes by itself: the messages have to be what the node said they are.
 const hashes = byTopic.map((message) => message.hash);
 const byHash = hashes.length === 0 ? [] : await query({ messageHashes: hashes, paginationLimit: 100 });
+say(`found ${byHash.length} again`);
 const muxers = node.libp2p.getConnections().map((connection) => connection.multiplexer);
 const found = JSON.stringify({
   byTopic: byTopic.map((message) => message.hashStr),
@@ -63,5 +72,6 @@ const found = JSON.stringify({
   muxers,
 });
 await node.stop();
+say("stopped");
 // What is written to a pipe leaves later: an exit before that would cut it off.
 process.stdout.write(found + "\n", () => process.exit(0));
