@@ -250,6 +250,11 @@ impl<P: Clone + Ord + Debug> Engine<P> {
         metrics::penalty(peer, penalty.points());
         tracing::debug!(?peer, ?offence, muted, "a peer broke the protocol");
         self.ctx.emit(Action::Report { peer: peer.clone(), offence });
+        if offence != Offence::Flood {
+            // What it said is worth nothing, and it may have been asked in place of others: after a start, or a repair.
+            let groups: Vec<GroupId> = self.groups.keys().copied().collect();
+            groups.into_iter().for_each(|group| self.want_probe(group, Trigger::Doubt));
+        }
         if muted {
             self.give_up_on(peer);
         } else if offence != Offence::Flood {
@@ -268,7 +273,7 @@ impl<P: Clone + Ord + Debug> Engine<P> {
     pub(crate) fn look_again(&mut self, id: GroupId, peer: &P) {
         let at = self.ctx.now.monotonic + self.ctx.config.interval_min;
         if let Some(group) = self.groups.get_mut(&id) {
-            group.suspects.insert(peer.clone(), Suspect { at, excess: 1 });
+            group.suspects.insert(peer.clone(), Suspect { at, excess: None });
         }
     }
 

@@ -19,7 +19,7 @@ pub enum Trigger {
     Reconnect,
     /// Somebody asked for it.
     Manual,
-    /// An announcement that would be costly to follow.
+    /// An announcement that would be costly to follow, or a neighbour that lied.
     Doubt,
     /// A range that was too costly as it was asked.
     Narrow,

@@ -4,8 +4,9 @@
 //! If losses are independent, a node that lacked r of n messages has asked a neighbour that lacked r/n of those r: with
 //! r^2 >= n one or more are still missing. Steady loss of 1 % stays far below (6 messages of 70,000 in an interval), so that it
 //! costs nothing there. Neighbours that were repaired from one another agree in what they lack, so that one that is equal
-//! proves little: [`AT_LEAST`] are asked. From then on, one that brings nothing is the last, and [`AT_MOST`] are asked.
-use std::{collections::BTreeSet, fmt::Debug};
+//! proves little: [`AT_LEAST`] are asked. From then on, one that brings nothing is the last, and [`AT_MOST`] are asked. A node that
+//! starts is often repaired by its first neighbour before it has others: for them it waits, for the shortest interval.
+use std::{collections::BTreeSet, fmt::Debug, time::Duration};
 
 use hearken_tree::GroupId;
 use rand::seq::IteratorRandom;
@@ -28,11 +29,13 @@ pub(crate) struct Tail<P> {
     from: BTreeSet<P>,
     /// Neighbours probed since a large repair. Empty: there was none.
     asked: BTreeSet<P>,
+    /// Since when there has been nobody to ask.
+    alone_since: Option<Duration>,
 }
 
 impl<P: Clone + Ord> Tail<P> {
     pub(crate) fn new() -> Tail<P> {
-        Tail { repaired: 0, from: BTreeSet::new(), asked: BTreeSet::new() }
+        Tail { repaired: 0, from: BTreeSet::new(), asked: BTreeSet::new(), alone_since: None }
     }
 
     pub(crate) fn repaired(&mut self, from: &P, messages: u64) {
@@ -75,15 +78,19 @@ impl<P: Clone + Ord + Debug> Engine<P> {
         let others = self.usable(id).filter(|(name, peer)| {
             group.tail.may_help(name) && peer.promising(&id, &range, group.repairs, now.monotonic)
         });
-        let others: Vec<P> = others.map(|(name, _)| name.clone()).collect();
+        let (clean, suspect): (Vec<_>, Vec<_>) = others.partition(|(_, peer)| peer.penalty.points() == 0);
+        let others = if clean.is_empty() { suspect } else { clean };
+        let others: Vec<P> = others.into_iter().map(|(name, _)| name.clone()).collect();
         let peer = others.into_iter().choose(&mut self.ctx.rng);
         let on = self.ctx.config.probe;
         let Some(group) = self.groups.get_mut(&id) else { return };
+        let waits = group.tail.alone_since.is_none_or(|since| now.monotonic < since + self.ctx.config.interval_min);
         match peer {
             Some(peer) if group.tail.look(group.count.unwrap_or(0).max(group.told)) && on => {
                 group.tail.asked.insert(peer.clone());
                 self.probe_window(id, peer, Trigger::FollowUp);
             }
+            None if waits => group.tail.alone_since = group.tail.alone_since.or(Some(now.monotonic)),
             _ => group.tail = Tail::new(),
         }
     }

@@ -68,7 +68,7 @@ pub(crate) struct Group<P> {
     forwarded: VecDeque<(Duration, P)>,
     /// When a neighbour was last known to be equal, and up to which horizon.
     pub(crate) equal: Option<(Duration, u64)>,
-    /// Peers that hold more than this node.
+    /// Peers that are to be probed.
     pub(crate) suspects: BTreeMap<P, Suspect>,
     /// Messages in the window when it was last summarised.
     pub(crate) count: Option<u64>,
@@ -84,13 +84,14 @@ pub(crate) struct Group<P> {
     pub(crate) probes: BTreeMap<&'static str, (u64, Duration)>,
 }
 
-/// A peer that holds more than this node, by what its probe said.
+/// A peer that is to be probed: it holds more than this node, by what its probe said, or what it said was false or not followed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Suspect {
     /// When to ask it, if it has not told until then.
     pub(crate) at: Duration,
-    /// How many messages more it holds, less those that its sketches told since.
-    pub(crate) excess: i64,
+    /// How many messages more it holds, less those that its sketches told since: with none left it is not asked. `None`: it is asked
+    /// whatever it tells.
+    pub(crate) excess: Option<i64>,
 }
 
 /// How many differences a range has beyond those that its counts show, averaged over the last sketches.

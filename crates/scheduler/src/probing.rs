@@ -27,7 +27,8 @@ impl<P: Clone + Ord + Debug> Engine<P> {
             group.wanted = Some(Trigger::Idle);
         }
         let due = group.suspects.iter().filter(|(_, suspect)| suspect.at <= now);
-        let due: Vec<(P, bool)> = due.map(|(peer, suspect)| (peer.clone(), suspect.excess > 0)).collect();
+        let due: Vec<(P, bool)> =
+            due.map(|(peer, suspect)| (peer.clone(), suspect.excess.is_none_or(|excess| excess > 0))).collect();
         for (peer, more) in due {
             self.ask_suspect(id, peer, more);
         }
@@ -69,7 +70,7 @@ impl<P: Clone + Ord + Debug> Engine<P> {
         }
     }
 
-    /// A peer held more than this node a moment ago.
+    /// A peer held more than this node a moment ago, or is not to be believed.
     fn ask_suspect(&mut self, id: GroupId, peer: P, more: bool) {
         let Some(group) = self.groups.get_mut(&id) else { return };
         group.suspects.remove(&peer);

@@ -229,9 +229,9 @@ impl<P: Clone + Ord + Debug> Engine<P> {
         let at = self.ctx.now.monotonic + YIELD.min(self.ctx.config.interval_min / 4);
         let Some(group) = self.groups.get_mut(&id) else { return };
         match group.suspects.get_mut(peer) {
-            Some(suspect) => suspect.excess = suspect.excess.saturating_add(excess),
+            Some(suspect) => suspect.excess = suspect.excess.map(|known| known.saturating_add(excess)),
             None if probe && excess > 0 => {
-                group.suspects.insert(peer.clone(), Suspect { at, excess });
+                group.suspects.insert(peer.clone(), Suspect { at, excess: Some(excess) });
             }
             None => {}
         }
