@@ -56,7 +56,7 @@ impl<P: Clone + Ord + Debug> Engine<P> {
                     let theirs = asked.theirs(count, lacks.len() as u64);
                     deliveries.extend(task.map(|task| Delivery { task, range: asked.range, theirs }));
                 }
-                Verdict::Finer(_) if yielded => self.look_again(id, from),
+                Verdict::Finer(_) if yielded => self.await_sketches(id, from),
                 Verdict::Finer(summary) => {
                     let probe = Probed { group: id, salt, range: asked.range, purpose, depth };
                     self.narrow_down(probe, from, summary);

@@ -13,7 +13,7 @@ use crate::{
     bucket::{Bucket, cap_rate},
     context::Context,
     exchange::Exchange,
-    group::{Group, Suspect},
+    group::{Doubt, Group, Suspect},
     metrics,
     peers::Peers,
     pending::{Admission, Pending},
@@ -273,7 +273,7 @@ impl<P: Clone + Ord + Debug> Engine<P> {
     pub(crate) fn look_again(&mut self, id: GroupId, peer: &P) {
         let at = self.ctx.now.monotonic + self.ctx.config.interval_min;
         if let Some(group) = self.groups.get_mut(&id) {
-            group.suspects.insert(peer.clone(), Suspect { at, excess: None });
+            group.suspects.insert(peer.clone(), Suspect { at, why: Doubt::Unsettled });
         }
     }
 

@@ -84,14 +84,21 @@ pub(crate) struct Group<P> {
     pub(crate) probes: BTreeMap<&'static str, (u64, Duration)>,
 }
 
-/// A peer that is to be probed: it holds more than this node, by what its probe said, or what it said was false or not followed.
+/// A peer that is to be probed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Suspect {
-    /// When to ask it, if it has not told until then.
+    /// When to ask it, if there is still a reason then.
     pub(crate) at: Duration,
-    /// How many messages more it holds, less those that its sketches told since: with none left it is not asked. `None`: it is asked
-    /// whatever it tells.
-    pub(crate) excess: Option<i64>,
+    pub(crate) why: Doubt,
+}
+
+/// Why a peer is to be probed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Doubt {
+    /// By its probe it holds so many messages more than this node, less those that its sketches told since.
+    HoldsMore(i64),
+    /// What it said was false, or has not been followed. Nothing that it tells changes that.
+    Unsettled,
 }
 
 /// How many differences a range has beyond those that its counts show, averaged over the last sketches.

@@ -8,6 +8,7 @@ use rand::seq::IteratorRandom;
 use crate::{
     Engine, Job, Trigger,
     exchange::Purpose,
+    group::Doubt,
     metrics,
     pending::{Pending, Probe},
     pursuit::TaskId,
@@ -27,10 +28,9 @@ impl<P: Clone + Ord + Debug> Engine<P> {
             group.wanted = Some(Trigger::Idle);
         }
         let due = group.suspects.iter().filter(|(_, suspect)| suspect.at <= now);
-        let due: Vec<(P, bool)> =
-            due.map(|(peer, suspect)| (peer.clone(), suspect.excess.is_none_or(|excess| excess > 0))).collect();
-        for (peer, more) in due {
-            self.ask_suspect(id, peer, more);
+        let due: Vec<(P, Doubt)> = due.map(|(peer, suspect)| (peer.clone(), suspect.why)).collect();
+        for (peer, why) in due {
+            self.ask_suspect(id, peer, why);
         }
         let Some(group) = self.groups.get_mut(&id) else { return };
         if let Some(trigger) = group.wanted
@@ -70,11 +70,11 @@ impl<P: Clone + Ord + Debug> Engine<P> {
         }
     }
 
-    /// A peer held more than this node a moment ago, or is not to be believed.
-    fn ask_suspect(&mut self, id: GroupId, peer: P, more: bool) {
+    /// Probes a peer, unless its sketches have told meanwhile how it differs.
+    fn ask_suspect(&mut self, id: GroupId, peer: P, why: Doubt) {
         let Some(group) = self.groups.get_mut(&id) else { return };
         group.suspects.remove(&peer);
-        if more && self.may_ask(id, &peer) {
+        if !matches!(why, Doubt::HoldsMore(..=0)) && self.may_ask(id, &peer) {
             self.probe_window(id, peer, Trigger::Doubt);
         }
     }

@@ -8,7 +8,7 @@ use crate::{
     Action, Difference, Engine, Job, Offence, Selection, ServeOutcome,
     bucket::cap_rate,
     exchange::{Asked, Kind, Purpose},
-    group::Suspect,
+    group::{Doubt, Suspect},
     job::FINER_SPANS,
     metrics,
     peers::{REFUSALS, bytes_rate, cost_rate, request_rate},
@@ -223,17 +223,31 @@ impl<P: Clone + Ord + Debug> Engine<P> {
         }
     }
 
+    /// Its answer to a probe is not followed, since it probed this node at the same time and its sketches will tell. Whether they did is
+    /// looked at in a moment: it may not have been true, or nothing may come of its probe.
+    pub(crate) fn await_sketches(&mut self, id: GroupId, peer: &P) {
+        let at = self.told_by();
+        if let Some(group) = self.groups.get_mut(&id) {
+            group.suspects.insert(peer.clone(), Suspect { at, why: Doubt::Unsettled });
+        }
+    }
+
+    /// Until when a peer's sketches are waited for.
+    fn told_by(&self) -> std::time::Duration {
+        self.ctx.now.monotonic + YIELD.min(self.ctx.config.interval_min / 4)
+    }
+
     /// The peer holds so many messages more than this node, by its probe, or less than before, by its sketches. Unless these
     /// tell all, it is asked in a moment.
     fn suspect(&mut self, id: GroupId, peer: &P, excess: i64, probe: bool) {
-        let at = self.ctx.now.monotonic + YIELD.min(self.ctx.config.interval_min / 4);
+        let at = self.told_by();
         let Some(group) = self.groups.get_mut(&id) else { return };
-        match group.suspects.get_mut(peer) {
-            Some(suspect) => suspect.excess = suspect.excess.map(|known| known.saturating_add(excess)),
+        match group.suspects.get_mut(peer).map(|suspect| &mut suspect.why) {
+            Some(Doubt::HoldsMore(known)) => *known = known.saturating_add(excess),
             None if probe && excess > 0 => {
-                group.suspects.insert(peer.clone(), Suspect { at, excess: Some(excess) });
+                group.suspects.insert(peer.clone(), Suspect { at, why: Doubt::HoldsMore(excess) });
             }
-            None => {}
+            Some(Doubt::Unsettled) | None => {}
         }
     }
 
