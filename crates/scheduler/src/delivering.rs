@@ -70,6 +70,8 @@ impl<P: Clone + Ord + Debug> Engine<P> {
             group.synced_at = Some(self.ctx.now.monotonic);
             group.repaired += outcome.stored;
             group.tail.repaired(&peer, outcome.stored);
+            group.vain.came();
+            group.vain.forget(&peer);
             group.confirmed(&mut self.ctx);
         }
         if outcome.unasked > 0 {

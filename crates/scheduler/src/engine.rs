@@ -150,6 +150,7 @@ impl<P: Clone + Ord + Debug> Engine<P> {
             self.tick_probes(group);
             self.pursue(group);
             self.follow_up(group);
+            self.tell(group);
         }
     }
 
@@ -175,6 +176,7 @@ impl<P: Clone + Ord + Debug> Engine<P> {
         self.peers.disconnect(peer, self.ctx.now.monotonic);
         for group in self.groups.values_mut() {
             group.suspects.remove(peer);
+            group.vain.forget(peer);
             group.pursuit.orphan(peer);
         }
         self.give_up_on(peer);

@@ -13,6 +13,7 @@ use crate::{
     following::Tail,
     hearing::{belief_rate, hint_rate},
     pursuit::Pursuit,
+    telling::Vain,
     trickle::Trickle,
 };
 
@@ -80,6 +81,8 @@ pub(crate) struct Group<P> {
     pub(crate) allowed: Option<BTreeSet<P>>,
     /// What else may be missing after a repair.
     pub(crate) tail: Tail<P>,
+    /// Who lacks what was missing here as well.
+    pub(crate) vain: Vain<P>,
     /// Probes sent since start, by their trigger's name: how many, and when the last one.
     pub(crate) probes: BTreeMap<&'static str, (u64, Duration)>,
 }
@@ -170,6 +173,7 @@ impl<P: Clone + Ord> Group<P> {
             repaired: 0,
             allowed: None,
             tail: Tail::new(),
+            vain: Vain::new(),
             probes: BTreeMap::new(),
         };
         group.schedule_probe(ctx);

@@ -59,6 +59,7 @@ mod probing;
 mod pursuit;
 mod serving;
 mod status;
+mod telling;
 mod trickle;
 mod window;
 

@@ -218,6 +218,17 @@ impl<P: Clone + Ord + Debug> Engine<P> {
             }
         }
         self.suspect(id, peer, excess, probe);
+        let nothing = |verdict: &Verdict| match verdict {
+            Verdict::Equal => true,
+            Verdict::Deliver { count, lacks } => *count == 0 && lacks.is_empty(),
+            _ => false,
+        };
+        if !probe
+            && verdicts.iter().any(nothing)
+            && let Some(group) = self.groups.get_mut(&id)
+        {
+            group.vain.asked(peer, self.ctx.now.monotonic);
+        }
         if !missing.is_empty() {
             self.ask_back(id, peer, want, missing);
         }
