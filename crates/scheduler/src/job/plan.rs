@@ -23,6 +23,9 @@ const MIN_GAP: u64 = MAX_SKETCH;
 const GAP_COST: u64 = 4;
 /// Differences in each range from which it is likely that every range lacks something on both sides.
 const FEW: u64 = 4;
+/// Room for differences that counts do not show, which come in pairs: one here for one there. A sketch that is too small costs a hundred
+/// times what room for one more does.
+const LEAST_HIDDEN: u64 = 4;
 /// Room beyond what is expected where a sketch was too small before.
 const AGAIN: u64 = 6;
 /// The same where sketches of [`MAX_SKETCH`] and more were: the other side cuts such a range into 16 spans, each of which has about
@@ -161,8 +164,7 @@ impl Planner<'_> {
                 _ if expected > known => self.deviation(expected - known),
                 _ if self.margins.again => AGAIN,
                 Scatter::OneWay if known > 0 && self.margins.hidden == 0 => 0,
-                // Differences beyond those known come in pairs.
-                _ => self.margins.hidden.max(2),
+                _ => self.margins.hidden.max(LEAST_HIDDEN),
             };
             return self.sketch(range, expected.saturating_add(margin).min(all));
         }
