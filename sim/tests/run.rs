@@ -161,6 +161,24 @@ fn a_hostile_fifth_is_muted() {
     assert!(outcome.offences > 0 && outcome.muted_hostile > 0, "{}", outcome.summary());
 }
 
+/// Who withholds also asks, and shows by its sketches what it really holds: that does not clear it.
+#[test]
+fn who_withholds_is_muted_within_three_intervals_and_costs_nobody_an_interval() {
+    let settings = [
+        "network.nodes=100",
+        "node.1.nodes=0..20",
+        "node.1.hostile=[\"withholder\"]",
+        "traffic.until=5m",
+        "expect.repaired_min=1000",
+    ];
+    for seed in 1..=3 {
+        let outcome = passes("hostile-200", &[&settings[..], &[&format!("seed={seed}")]].concat());
+        let (lies, recovery) = (&outcome.lies, outcome.recovery_s);
+        assert!(lies.lied_to > 100 && lies.muted_after_s.max <= 90.0, "seed {seed}: {lies:?}");
+        assert!(recovery.max <= 10.0, "seed {seed}: {recovery:?}");
+    }
+}
+
 #[test]
 fn random_scenarios_end_equal() {
     for seed in 1..=12 {

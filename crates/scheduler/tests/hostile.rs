@@ -175,6 +175,25 @@ fn liars_are_muted_and_the_others_become_equal() {
     }
 }
 
+/// A node that starts asks one neighbour. If that lies, another is asked at once, not in the next interval.
+#[test]
+fn another_is_asked_at_once_in_place_of_a_liar() {
+    let all = keys(6, 2000, 60.0, 3500.0);
+    let mut net = Net::new(test_config(), 6);
+    net.add([]);
+    net.add([]);
+    net.nodes[1].hostile = Some(cheats);
+    net.add(all.iter().copied());
+    net.add(all.iter().copied());
+    net.connect(2, 3);
+    net.connect(0, 1);
+    net.run_for(Duration::from_secs(2));
+    assert!(net.nodes[0].offences.iter().any(|(peer, _)| *peer == 1));
+    net.connect(0, 2);
+    let took = net.run_while(2 * INTERVAL, |net| net.nodes[0].traffic.stored < 2000);
+    assert!(took <= Duration::from_secs(2), "{took:?}");
+}
+
 #[test]
 fn the_useless_are_got_around() {
     for (name, peer) in [("sleeps", sleeps as Hostile), ("refuses", refuses), ("babbles", babbles)] {

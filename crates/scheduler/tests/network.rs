@@ -58,6 +58,24 @@ fn news_at_one_end_of_a_chain_of_ten() {
     println!("chain: {took:?}");
 }
 
+/// One message that one node has is everywhere within two intervals: the first until it is announced, and then it goes from neighbour to
+/// neighbour, since who asked in vain is told.
+#[test]
+fn rare_news_goes_from_neighbour_to_neighbour() {
+    for seed in 0..5 {
+        let all = keys(seed, 500, 60.0, 3500.0);
+        let mut net = Net::new(test_config(), seed);
+        for node in 0..200 {
+            net.add(all.iter().copied().chain((node == 0).then(|| key(100.0, 77))));
+        }
+        net.connect_randomly(8);
+        let took = net.run_while(6 * INTERVAL, |net| !net.equal());
+        no_blame(&net);
+        println!("seed {seed}: {took:?}, {} requests", net.total(|t| t.wants));
+        assert!(took <= 2 * INTERVAL, "seed {seed}: {took:?}");
+    }
+}
+
 #[test]
 fn an_empty_node_among_full_ones_asks_several() {
     let all = keys(3, 20_000, 60.0, 3500.0);

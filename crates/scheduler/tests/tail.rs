@@ -78,3 +78,22 @@ fn following_up_ends() {
     println!("{:?}; {unicast} B of requests and answers for each node that lacked 400 messages", net.now);
     assert!(unicast < 1500, "{unicast} B");
 }
+
+/// A node is repaired by the one neighbour that it has. What that lacked as well is asked of the next as soon as it comes, though neither
+/// greets the other: both have been greeted lately.
+#[test]
+fn a_repair_is_followed_up_when_neighbours_come() {
+    let all = keys(4, 2000, 60.0, 3500.0);
+    let mut net = Net::new(Config::default(), 4);
+    for node in 0..4 {
+        net.add(all.iter().enumerate().filter(|(at, _)| node != 0 && at % 10 != node % 2).map(|(_, key)| *key));
+    }
+    // 1 lacks a tenth, 2 and 3 another; 0 has nothing.
+    net.connect(0, 1);
+    net.connect(2, 3);
+    net.run_for(Duration::from_secs(5));
+    assert_eq!(net.nodes[0].traffic.stored, 1800);
+    net.connect(0, 2);
+    let took = net.run_while(Duration::from_secs(60), |net| net.nodes[0].traffic.stored < 2000);
+    assert!(took <= Duration::from_secs(1), "{took:?}");
+}
