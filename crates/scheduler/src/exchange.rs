@@ -23,7 +23,7 @@ pub enum Trigger {
     Doubt,
     /// A range that was too costly as it was asked.
     Narrow,
-    /// A repair after which more is probably missing.
+    /// A repair after which more is probably missing, or one that brought what a neighbour had asked for in vain.
     FollowUp,
 }
 

@@ -29,7 +29,7 @@
 //!
 //! The engine, by what it does: `engine` (takes events apart), `announcing` and `hearing` (IHAVEs), `probing`, `asking` (whom, and
 //! the request), `answers` (verdicts), `delivering` (messages, and how a request ends), `following` (what else may be missing),
-//! `serving`.
+//! `telling` (who else lacks it), `serving`.
 //!
 //! Small machines that know nothing of each other: `trickle` (timers), `pursuit` (ranges that differ), `exchange` (a request under
 //! way), `peers`, `penalty`, `bucket`, `window`.
