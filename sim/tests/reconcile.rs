@@ -64,3 +64,20 @@ fn one_round_trip_is_enough() {
         assert!(outcome.bytes.ihave <= 1_100, "{outcome:?}");
     }
 }
+
+/// Both sides lack thousands, all over: sketches hold what counts do not show, so that one round trip tells each side what it lacks, and
+/// the second brings the other's. With a fifth missing on one side, a neighbour is asked first whether that is so.
+#[test]
+fn much_takes_two_round_trips() {
+    for (shape, missing) in [(Shape::TwoWay, 4_000), (Shape::Scatter, 40_000)] {
+        let trips = |seed| {
+            let work = Workload::new(workload::made_up(200_000, seed), missing, shape, seed);
+            let outcome = hearken::run(&work, seed, None).unwrap();
+            assert!(outcome.exact, "{missing} missing, seed {seed}: {outcome:?}");
+            outcome.round_trips
+        };
+        let mut trips: Vec<u64> = (1..=5).map(trips).collect();
+        trips.sort_unstable();
+        assert!(trips[2] == 2 && trips[4] <= 3, "{missing} missing: {trips:?}");
+    }
+}

@@ -7,6 +7,7 @@ use hearken_wire::{Ihave, Salt, Window};
 use crate::{
     Action, Compared, Config, Difference, Engine, GossipId, GossipVerdict, Job, Trigger,
     bucket::Rate,
+    job::Scatter,
     metrics, peers,
     pending::Pending,
     pursuit::{Pursuit, Source},
@@ -141,6 +142,10 @@ pub(crate) fn near(config: &Config) -> u64 {
 
 /// Differences of which at least so many messages are told by their counts are taken by themselves.
 const LARGE: u64 = 16;
+/// The same where the counts of all of them scatter so far that they hide so many: one sketch would not hold them.
+const SCATTERED: u64 = 64;
+/// Differences from which on the scatter of their counts tells something.
+const MANY: usize = 16;
 
 /// Takes small differences that lie near each other together: one sketch costs less than several, as each brings along its
 /// bounds, its digest, and room for what counts do not show. Not across what is being asked about already.
@@ -149,10 +154,12 @@ pub(crate) fn together<P: Clone + Ord>(
     near: u64,
     pursuit: &Pursuit<P>,
 ) -> Vec<Difference> {
+    let (scatter, many) = (Scatter::of(&differences), differences.len() >= MANY);
     let mut taken: Vec<Difference> = Vec::with_capacity(differences.len());
     for difference in differences {
-        let joined =
-            taken.last().and_then(|last| join(last, &difference, near)).filter(|d| !pursuit.overlaps(&d.range));
+        let few = |joined: &Difference| !many || scatter.expected(joined.ours) < SCATTERED;
+        let joined = taken.last().and_then(|last| join(last, &difference, near));
+        let joined = joined.filter(|joined| few(joined) && !pursuit.overlaps(&joined.range));
         match (taken.last_mut(), joined) {
             (Some(last), Some(joined)) => *last = joined,
             _ => taken.push(difference),

@@ -3,6 +3,7 @@ mod answer;
 mod compare;
 mod gaps;
 mod plan;
+mod scatter;
 mod short;
 mod view;
 
@@ -12,6 +13,7 @@ use hearken_wire::{RangeWant, Salt, ShortFingerprint, Summary, Verdict, Want};
 use crate::Selection;
 
 pub(crate) use answer::FINER_SPANS;
+pub(crate) use scatter::Scatter;
 pub use view::View;
 
 /// Index work that the engine asks for, to be run away from it on a [`View`].

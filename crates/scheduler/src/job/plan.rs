@@ -9,7 +9,11 @@
 use hearken_tree::{Key, KeyRange, PageError};
 use hearken_wire::{Ask, RangeWant, Salt};
 
-use super::{Difference, View, gaps, short};
+use super::{
+    Difference, View, gaps,
+    scatter::{AGREED, Scatter},
+    short,
+};
 
 /// Differences up to which one sketch is used; decoding costs the square.
 const MAX_SKETCH: u64 = 64;
@@ -92,9 +96,13 @@ impl Planner<'_> {
             self.wants.push(RangeWant { range, ask: Ask::All });
             return Ok(());
         }
+        // Where all others fit, one that is too small would be alone to cost a round trip.
+        let many = self.sketches >= MANY;
+        let apart = apart.map(|apart| if many { apart.max(self.scatter.expected(ours)) } else { apart });
         if let Some(expected) = apart.filter(|expected| *expected <= MAX_SKETCH) {
             // Two and a half standard deviations more: a sketch that is too small costs as much as fifty sums.
-            return self.sketch(range, expected + (expected * 25 / 4).isqrt() + 2);
+            let margin = if many { self.deviation(expected) } else { (expected * 25 / 4).isqrt() };
+            return self.sketch(range, expected + margin + 2);
         }
         if theirs == 0 {
             return Ok(());
@@ -188,15 +196,18 @@ impl Planner<'_> {
             }
             let share = u128::from(expected) * u128::from(held) / u128::from(ours.max(1));
             let share = u64::try_from(share).unwrap_or(u64::MAX).min(2 * MAX_SKETCH);
-            self.sketch(span.range, share + self.deviation(share))?;
+            // How many are missing where so many are held has a negative binomial distribution: 1 + share / held times Poisson's variance.
+            let variance = u128::from(share) * u128::from(share + held) / u128::from(held);
+            self.sketch(span.range, share + self.deviation(u64::try_from(variance).unwrap_or(u64::MAX)))?;
         }
         Ok(())
     }
 
-    /// A margin over an expected Poisson count: three standard deviations, and more where there are many sketches, since
-    /// each that is too small costs a round trip. With z^2 = 9 + log2 n, fewer than one request in ten has one.
-    fn deviation(&self, expected: u64) -> u64 {
-        expected.saturating_mul(9 + u64::from(self.sketches.ilog2())).isqrt() + 1
+    /// A margin over an expected count of this variance (a Poisson count's is the count): three standard deviations, and more where
+    /// there are many sketches, since each that is too small costs a round trip. With z^2 = 9 + log2 n, fewer than one request in ten
+    /// has one.
+    fn deviation(&self, variance: u64) -> u64 {
+        variance.saturating_mul(9 + u64::from(self.sketches.ilog2())).isqrt() + 1
     }
 
     /// A sketch for so many differences, and one sum to verify.
@@ -237,55 +248,6 @@ const HOLE: u64 = 4;
 
 fn hole(difference: &Difference) -> bool {
     difference.ours == 0 && difference.theirs >= HOLE
-}
-
-/// Ranges whose counts have to agree on who lacks something, before it is believed that the other side lacks nothing.
-const AGREED: usize = 6;
-
-/// How far messages are missing on both sides, by how the counts of ranges scatter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Scatter {
-    /// On this side only, as far as can be seen: counts tell all.
-    OneWay,
-    /// On both sides: about so many differences in 2^20 messages, whatever the counts of a range say.
-    BothWays(u64),
-}
-
-impl Scatter {
-    /// If a and b messages of a range are missing at random on the one side and the other, its count difference has the
-    /// variance a + b.
-    fn of(differences: &[Difference]) -> Scatter {
-        let both: Vec<&Difference> = differences.iter().filter(|d| d.ours > 0 && d.theirs > 0).collect();
-        let more = both.iter().filter(|d| d.theirs > d.ours).count();
-        let fewer = both.iter().filter(|d| d.theirs < d.ours).count();
-        let level = both.len() - more - fewer;
-        if more.min(fewer) + level == 0 && both.len() >= AGREED {
-            return Scatter::OneWay;
-        }
-        if (more.min(fewer) + level) * 8 < both.len() {
-            return Scatter::BothWays(0);
-        }
-        let variance = |d: &&Difference| (u128::from(d.theirs.abs_diff(d.ours)).pow(2) << 20) / u128::from(d.ours);
-        let mut variances: Vec<u128> = both.iter().map(variance).collect();
-        variances.sort_unstable();
-        // A gap in a range or two says nothing of the others.
-        let outlier = variances.get(variances.len() / 2).copied().unwrap_or(0).saturating_mul(16);
-        let samples = both.len() as u64;
-        let sum = variances.iter().map(|variance| (*variance).min(outlier)).fold(0, u128::saturating_add);
-        let mean = u64::try_from(sum / u128::from(samples.max(1))).unwrap_or(u64::MAX);
-        // A sketch too small costs more than one too large: one and a half standard errors (sqrt(2 / n)) on top.
-        Scatter::BothWays(mean.saturating_add(mean.saturating_mul(3) / (2 * samples).isqrt().max(1)))
-    }
-
-    /// How many differences a range with so many own keys has, beyond those that its counts show.
-    fn expected(self, ours: u64) -> u64 {
-        match self {
-            Scatter::OneWay => 0,
-            Scatter::BothWays(density) => {
-                u64::try_from((u128::from(density) * u128::from(ours)) >> 20).unwrap_or(u64::MAX)
-            }
-        }
-    }
 }
 
 /// Neighbouring `All` ranges in one.
