@@ -167,7 +167,8 @@ proptest! {
             let range = KeyRange::between(start, start + length);
             start += length;
             let theirs = theirs >> (theirs % 64);
-            differences.push(Difference { range, theirs, ours: 0, before: None, apart: None });
+            let apart = (length % 2 == 0).then_some(theirs % 300);
+            differences.push(Difference { range, theirs, ours: 0, before: None, apart });
         }
         for confirmed in [true, false] {
             let job = Job::Plan { salt: Salt(seed), differences: differences.clone(), confirmed, again: !confirmed, hidden: 3 };
