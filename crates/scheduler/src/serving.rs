@@ -5,9 +5,9 @@ use hearken_tree::{GroupId, KeyRange};
 use hearken_wire::{Answer, Ask, Frame, RangeWant, Refusal, RefusalReason, RequestId, Verdict, Want, Window};
 
 use crate::{
-    Action, Difference, Engine, Job, Offence, Selection, ServeOutcome,
+    Action, Difference, Engine, Job, Offence, Selection, ServeOutcome, Trigger,
     bucket::cap_rate,
-    exchange::{Asked, Kind, Purpose},
+    exchange::{Asked, Exchange, Kind, Purpose},
     group::{Doubt, Suspect},
     job::FINER_SPANS,
     metrics,
@@ -59,10 +59,12 @@ impl<P: Clone + Ord + Debug> Engine<P> {
     }
 
     /// Where two nodes probe each other at the same time, only the one that holds less goes on, or else the one with the lower
-    /// salt: one exchange of sketches tells both.
+    /// salt: one exchange of sketches tells both. Not a second time: who probes without end and never goes on would keep this node waiting.
     fn yield_to(&mut self, from: &P, want: &Want) {
         let Some(RangeWant { ask: Ask::Check(theirs), .. }) = want.ranges.only() else { return };
-        for probe in self.exchanges.values_mut().filter(|e| e.group == want.group && e.peer == *from && !e.answered) {
+        let open = |e: &&mut Exchange<P>| e.group == want.group && e.peer == *from && !e.answered;
+        let first = |e: &&mut Exchange<P>| e.purpose != Purpose::Probe(Trigger::Doubt);
+        for probe in self.exchanges.values_mut().filter(open).filter(first) {
             if let ([Asked { kind: Kind::Check { ours }, .. }], []) = (probe.asked.as_slice(), probe.tasks.as_slice()) {
                 probe.yielded |= (*ours, probe.salt) > (theirs.count, want.salt);
             }

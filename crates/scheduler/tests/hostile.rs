@@ -95,6 +95,25 @@ fn leads_on(rng: &mut ChaCha8Rng, frame: &Frame) -> Vec<Frame> {
     vec![Frame::Answer(Answer { request: want.request, holds: want.holds, verdicts })]
 }
 
+/// Whenever it is probed it probes as well, before it answers that it holds more; it never goes on with that.
+fn talks_over(rng: &mut ChaCha8Rng, frame: &Frame) -> Vec<Frame> {
+    let Frame::Want(want) = frame else { return Vec::new() };
+    let Some(RangeWant { range, ask: Ask::Check(_) }) = want.ranges.only() else {
+        return cheats(rng, frame);
+    };
+    let probe = Want {
+        request: RequestId(rng.random_range(1 << 20..1 << 30)),
+        salt: Salt(1),
+        ranges: vec![RangeWant {
+            range,
+            ask: Ask::Check(Salt(1).shorten(&Fingerprint { digest: hearken_tree::Digest([0; 32]), count: 0 })),
+        }]
+        .into(),
+        ..want.clone()
+    };
+    vec![Frame::Want(probe)].into_iter().chain(leads_on(rng, frame)).collect()
+}
+
 /// Takes requests and never answers.
 fn sleeps(_: &mut ChaCha8Rng, _: &Frame) -> Vec<Frame> {
     Vec::new()
@@ -192,6 +211,19 @@ fn another_is_asked_at_once_in_place_of_a_liar() {
     net.connect(0, 2);
     let took = net.run_while(2 * INTERVAL, |net| net.nodes[0].traffic.stored < 2000);
     assert!(took <= Duration::from_secs(2), "{took:?}");
+}
+
+/// A node yields to a neighbour that probes it at the same time, and waits for its sketches; once, not for ever.
+#[test]
+fn who_talks_over_others_does_not_keep_them_waiting() {
+    let mut net = Net::new(test_config(), 7);
+    net.add(keys(7, 500, 60.0, 3500.0));
+    net.add([]);
+    net.nodes[1].hostile = Some(talks_over);
+    net.connect(0, 1);
+    // That its claim was followed shows by the blame for it.
+    let took = net.run_while(INTERVAL, |net| net.nodes[0].offences.is_empty());
+    assert!(took <= Duration::from_secs(3), "{took:?}");
 }
 
 #[test]
