@@ -56,7 +56,8 @@ impl<P: Clone + Ord + Debug> Engine<P> {
                     let theirs = asked.theirs(count, lacks.len() as u64);
                     deliveries.extend(task.map(|task| Delivery { task, range: asked.range, theirs }));
                 }
-                Verdict::Finer(_) if yielded => self.await_sketches(id, from),
+                // Its sketches will tell. What it said may not be true, though, or nothing may come of its probe.
+                Verdict::Finer(_) if yielded => self.look_again(id, from, self.yields_for()),
                 Verdict::Finer(summary) => {
                     let probe = Probed { group: id, salt, range: asked.range, purpose, depth };
                     self.narrow_down(probe, from, summary);
@@ -212,7 +213,7 @@ impl<P: Clone + Ord + Debug> Engine<P> {
         }
         group.pursuit.wake();
         if left_out {
-            self.look_again(id, &finer.peer);
+            self.look_again(id, &finer.peer, self.ctx.config.interval_min);
         }
     }
 
@@ -302,7 +303,7 @@ fn contradicts(claim: &Difference, asked: &Asked, verdict: &Verdict) -> bool {
 }
 
 /// Whether a verdict shows that the sets differ.
-fn confirms(verdict: &Verdict) -> bool {
+pub(crate) fn confirms(verdict: &Verdict) -> bool {
     match verdict {
         Verdict::Deliver { count, lacks } => *count > 0 || !lacks.is_empty(),
         Verdict::Finer(_) | Verdict::TooCostly => true,

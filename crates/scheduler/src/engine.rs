@@ -267,13 +267,13 @@ impl<P: Clone + Ord + Debug> Engine<P> {
     /// Who has lied once is probed in the next interval, so that who always lies is soon known.
     fn ask_again(&mut self, peer: &P) {
         if let Some(id) = self.groups.keys().next().copied() {
-            self.look_again(id, peer);
+            self.look_again(id, peer, self.ctx.config.interval_min);
         }
     }
 
-    /// What a peer said has not been followed, or was false: it is probed in the next interval.
-    pub(crate) fn look_again(&mut self, id: GroupId, peer: &P) {
-        let at = self.ctx.now.monotonic + self.ctx.config.interval_min;
+    /// What a peer said has not been followed, or was false: it is probed after so long.
+    pub(crate) fn look_again(&mut self, id: GroupId, peer: &P, after: Duration) {
+        let at = self.ctx.now.monotonic + after;
         if let Some(group) = self.groups.get_mut(&id) {
             group.suspects.insert(peer.clone(), Suspect { at, why: Doubt::Unsettled });
         }

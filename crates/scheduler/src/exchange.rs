@@ -19,8 +19,10 @@ pub enum Trigger {
     Reconnect,
     /// Somebody asked for it.
     Manual,
-    /// An announcement that would be costly to follow, or a neighbour that lied.
+    /// An announcement that would be costly to follow, or a neighbour that lied: another is asked.
     Doubt,
+    /// A neighbour that holds more by its probe, or what it said was false or has not been followed: it is asked itself.
+    Suspect,
     /// A range that was too costly as it was asked.
     Narrow,
     /// A repair after which more is probably missing, or one that brought what a neighbour had asked for in vain.
@@ -37,6 +39,7 @@ impl Trigger {
             Trigger::Reconnect => "reconnect",
             Trigger::Manual => "manual",
             Trigger::Doubt => "doubt",
+            Trigger::Suspect => "suspect",
             Trigger::Narrow => "narrow",
             Trigger::FollowUp => "follow_up",
         }

@@ -7,7 +7,7 @@ use hearken_wire::{Ihave, Salt, Window};
 use crate::{
     Action, Compared, Config, Difference, Engine, GossipId, GossipVerdict, Job, Trigger,
     bucket::Rate,
-    job::Scatter,
+    job::{MAX_SKETCH, Scatter},
     metrics, peers,
     pending::Pending,
     pursuit::{Pursuit, Source},
@@ -142,13 +142,12 @@ pub(crate) fn near(config: &Config) -> u64 {
 
 /// Differences of which at least so many messages are told by their counts are taken by themselves.
 const LARGE: u64 = 16;
-/// The same where the counts of all of them scatter so far that they hide so many: one sketch would not hold them.
-const SCATTERED: u64 = 64;
 /// Differences from which on the scatter of their counts tells something.
 const MANY: usize = 16;
 
 /// Takes small differences that lie near each other together: one sketch costs less than several, as each brings along its
-/// bounds, its digest, and room for what counts do not show. Not across what is being asked about already.
+/// bounds, its digest, and room for what counts do not show. Not across what is being asked about already, and not where the counts of all
+/// scatter so far that one sketch would not hold what they hide.
 pub(crate) fn together<P: Clone + Ord>(
     differences: Vec<Difference>,
     near: u64,
@@ -157,7 +156,7 @@ pub(crate) fn together<P: Clone + Ord>(
     let (scatter, many) = (Scatter::of(&differences), differences.len() >= MANY);
     let mut taken: Vec<Difference> = Vec::with_capacity(differences.len());
     for difference in differences {
-        let few = |joined: &Difference| !many || scatter.expected(joined.ours) < SCATTERED;
+        let few = |joined: &Difference| !many || scatter.expected(joined.ours) < MAX_SKETCH;
         let joined = taken.last().and_then(|last| join(last, &difference, near));
         let joined = joined.filter(|joined| few(joined) && !pursuit.overlaps(&joined.range));
         match (taken.last_mut(), joined) {

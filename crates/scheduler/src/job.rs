@@ -13,6 +13,7 @@ use hearken_wire::{RangeWant, Salt, ShortFingerprint, Summary, Verdict, Want};
 use crate::Selection;
 
 pub(crate) use answer::FINER_SPANS;
+pub(crate) use plan::MAX_SKETCH;
 pub(crate) use scatter::Scatter;
 pub use view::View;
 

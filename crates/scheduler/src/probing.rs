@@ -75,7 +75,7 @@ impl<P: Clone + Ord + Debug> Engine<P> {
         let Some(group) = self.groups.get_mut(&id) else { return };
         group.suspects.remove(&peer);
         if !matches!(why, Doubt::HoldsMore(..=0)) && self.may_ask(id, &peer) {
-            self.probe_window(id, peer, Trigger::Doubt);
+            self.probe_window(id, peer, Trigger::Suspect);
         }
     }
 

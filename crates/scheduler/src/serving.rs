@@ -6,6 +6,7 @@ use hearken_wire::{Answer, Ask, Frame, RangeWant, Refusal, RefusalReason, Reques
 
 use crate::{
     Action, Difference, Engine, Job, Offence, Selection, ServeOutcome, Trigger,
+    answers::confirms,
     bucket::cap_rate,
     exchange::{Asked, Exchange, Kind, Purpose},
     group::{Doubt, Suspect},
@@ -59,11 +60,12 @@ impl<P: Clone + Ord + Debug> Engine<P> {
     }
 
     /// Where two nodes probe each other at the same time, only the one that holds less goes on, or else the one with the lower
-    /// salt: one exchange of sketches tells both. Not a second time: who probes without end and never goes on would keep this node waiting.
+    /// salt: one exchange of sketches tells both. Not a second time, when what it was to tell is looked at: who probes without end
+    /// and never goes on would keep this node waiting.
     fn yield_to(&mut self, from: &P, want: &Want) {
         let Some(RangeWant { ask: Ask::Check(theirs), .. }) = want.ranges.only() else { return };
         let open = |e: &&mut Exchange<P>| e.group == want.group && e.peer == *from && !e.answered;
-        let first = |e: &&mut Exchange<P>| e.purpose != Purpose::Probe(Trigger::Doubt);
+        let first = |e: &&mut Exchange<P>| e.purpose != Purpose::Probe(Trigger::Suspect);
         for probe in self.exchanges.values_mut().filter(open).filter(first) {
             if let ([Asked { kind: Kind::Check { ours }, .. }], []) = (probe.asked.as_slice(), probe.tasks.as_slice()) {
                 probe.yielded |= (*ours, probe.salt) > (theirs.count, want.salt);
@@ -220,13 +222,9 @@ impl<P: Clone + Ord + Debug> Engine<P> {
             }
         }
         self.suspect(id, peer, excess, probe);
-        let nothing = |verdict: &Verdict| match verdict {
-            Verdict::Equal => true,
-            Verdict::Deliver { count, lacks } => *count == 0 && lacks.is_empty(),
-            _ => false,
-        };
+        let in_vain = |verdict: &Verdict| !confirms(verdict) && *verdict != Verdict::Outside;
         if !probe
-            && verdicts.iter().any(nothing)
+            && verdicts.iter().any(in_vain)
             && let Some(group) = self.groups.get_mut(&id)
         {
             group.vain.asked(peer, self.ctx.now.monotonic);
@@ -236,24 +234,15 @@ impl<P: Clone + Ord + Debug> Engine<P> {
         }
     }
 
-    /// Its answer to a probe is not followed, since it probed this node at the same time and its sketches will tell. Whether they did is
-    /// looked at in a moment: it may not have been true, or nothing may come of its probe.
-    pub(crate) fn await_sketches(&mut self, id: GroupId, peer: &P) {
-        let at = self.told_by();
-        if let Some(group) = self.groups.get_mut(&id) {
-            group.suspects.insert(peer.clone(), Suspect { at, why: Doubt::Unsettled });
-        }
-    }
-
-    /// Until when a peer's sketches are waited for.
-    fn told_by(&self) -> std::time::Duration {
-        self.ctx.now.monotonic + YIELD.min(self.ctx.config.interval_min / 4)
+    /// How long a peer's sketches are waited for.
+    pub(crate) fn yields_for(&self) -> std::time::Duration {
+        YIELD.min(self.ctx.config.interval_min / 4)
     }
 
     /// The peer holds so many messages more than this node, by its probe, or less than before, by its sketches. Unless these
     /// tell all, it is asked in a moment.
     fn suspect(&mut self, id: GroupId, peer: &P, excess: i64, probe: bool) {
-        let at = self.told_by();
+        let at = self.ctx.now.monotonic + self.yields_for();
         let Some(group) = self.groups.get_mut(&id) else { return };
         match group.suspects.get_mut(peer).map(|suspect| &mut suspect.why) {
             Some(Doubt::HoldsMore(known)) => *known = known.saturating_add(excess),

@@ -43,7 +43,10 @@ const TABLE: &[Row] = &[
     Row(
         Counter,
         "hearken_probes_total",
-        Some(("trigger", &["periodic", "boot", "idle", "reconnect", "manual", "doubt", "narrow", "follow_up"])),
+        Some((
+            "trigger",
+            &["periodic", "boot", "idle", "reconnect", "manual", "doubt", "suspect", "narrow", "follow_up"],
+        )),
         "Probes sent",
     ),
     Row(Counter, "hearken_probes_equal_total", None, "Probes that found the neighbour equal"),

@@ -16,7 +16,7 @@ use super::{
 };
 
 /// Differences up to which one sketch is used; decoding costs the square.
-const MAX_SKETCH: u64 = 64;
+pub(crate) const MAX_SKETCH: u64 = 64;
 /// Differences aimed at in each part of a range that is cut.
 const PER_PART: u64 = 56;
 /// Parts that a range is cut into at most; a check narrows down what would need more.
@@ -35,7 +35,7 @@ const AGAIN: u64 = 6;
 /// The same where sketches of [`MAX_SKETCH`] and more were: the other side cuts such a range into 16 spans, each of which has about
 /// 5 differences if there were a few too many, and more than this in one of 10^6.
 const MANY_AGAIN: u64 = 20;
-/// Ranges of a request from which on it was such sketches that were too small.
+/// Sketches from which on a request is large: one of them that is too small is alone to cost a round trip.
 const MANY: u64 = 16;
 /// Own keys in a range up to which all gaps between them may be asked for.
 const MAX_GAPS: u64 = 1024;
@@ -96,7 +96,6 @@ impl Planner<'_> {
             self.wants.push(RangeWant { range, ask: Ask::All });
             return Ok(());
         }
-        // Where all others fit, one that is too small would be alone to cost a round trip.
         let many = self.sketches >= MANY;
         let apart = apart.map(|apart| if many { apart.max(self.scatter.expected(ours)) } else { apart });
         if let Some(expected) = apart.filter(|expected| *expected <= MAX_SKETCH) {
