@@ -7,6 +7,7 @@ use hearken_wire::{Answer, Salt, Summary, Verdict, Window};
 use crate::{
     Compared, Difference, Engine, Job, Offence, Trigger,
     exchange::{Asked, Delivery, Exchange, HEAD, Kind, Purpose, verdict_weight},
+    group::Doubt,
     hearing, metrics,
     peers::Equal,
     pending::{Finer, Pending},
@@ -57,7 +58,7 @@ impl<P: Clone + Ord + Debug> Engine<P> {
                     deliveries.extend(task.map(|task| Delivery { task, range: asked.range, theirs }));
                 }
                 // Its sketches will tell. What it said may not be true, though, or nothing may come of its probe.
-                Verdict::Finer(_) if yielded => self.look_again(id, from, self.yields_for()),
+                Verdict::Finer(_) if yielded => self.look_again(id, from, self.yields_for(), Doubt::Unsettled),
                 Verdict::Finer(summary) => {
                     let probe = Probed { group: id, salt, range: asked.range, purpose, depth };
                     self.narrow_down(probe, from, summary);
@@ -104,7 +105,7 @@ impl<P: Clone + Ord + Debug> Engine<P> {
             let of_task = || verdicts.iter().filter(|(asked, _)| asked.range.intersection(&range).is_some());
             let confirmed = of_task().any(|(_, verdict)| confirms(verdict));
             let outside = of_task().any(|(_, verdict)| *verdict == Verdict::Outside);
-            let own_word = group.pursuit.task(*task).is_some_and(|task| task.source == Source::Peer(from.clone()));
+            let own_word = group.pursuit.task(*task).is_some_and(|task| task.by_word_of(from));
             confirmed_any |= confirmed;
             if confirmed || own_word || purpose != Purpose::Fetch {
                 finished.extend(group.pursuit.finish(*task));
@@ -126,8 +127,7 @@ impl<P: Clone + Ord + Debug> Engine<P> {
     fn claims(&self, id: GroupId, from: &P, tasks: &[TaskId]) -> Vec<Claim> {
         let Some(group) = self.groups.get(&id) else { return Vec::new() };
         let tasks = tasks.iter().filter_map(|task| group.pursuit.task(*task));
-        let claims =
-            tasks.map(|task| Claim { difference: task.difference(), own: task.source == Source::Peer(from.clone()) });
+        let claims = tasks.map(|task| Claim { difference: task.difference(), own: task.by_word_of(from) });
         claims.collect()
     }
 
@@ -155,10 +155,10 @@ impl<P: Clone + Ord + Debug> Engine<P> {
         claim: Option<&crate::pursuit::Task<P>>,
     ) -> Option<TaskId> {
         let group = self.groups.get_mut(&id)?;
-        let hinted = claim.filter(|task| task.source == Source::Hint).map(|task| task.claim().saturating_sub(count));
-        let (theirs, source) = match hinted {
-            Some(more) if more > 0 => (more, Source::Hint),
-            _ => (0, Source::Peer(from.clone())),
+        let (theirs, source) = match claim {
+            Some(task) if task.source == Source::Hint => (task.claim().saturating_sub(count), Source::Hint),
+            Some(task) => (0, task.source.clone()),
+            None => (0, Source::Peer(from.clone())),
         };
         let difference = Difference { range: asked.range, theirs, ours: 0, before: None, apart: None };
         Some(group.pursuit.lock(difference, source, 0))
@@ -213,7 +213,7 @@ impl<P: Clone + Ord + Debug> Engine<P> {
         }
         group.pursuit.wake();
         if left_out {
-            self.look_again(id, &finer.peer, self.ctx.config.interval_min);
+            self.look_again(id, &finer.peer, self.ctx.config.interval_min, Doubt::LeftOut);
         }
     }
 

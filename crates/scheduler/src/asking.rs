@@ -172,7 +172,7 @@ impl<P: Clone + Ord + Debug> Engine<P> {
         let Some(group) = self.groups.get_mut(&id) else { return };
         let found = || tasks.iter().filter_map(|task| group.pursuit.task(*task));
         let mut differences: Vec<Difference> = found().map(|task| task.difference()).collect();
-        let confirmed = found().all(|task| task.source == Source::Peer(peer.clone()));
+        let confirmed = found().all(|task| task.by_word_of(&peer));
         let again = found().any(|task| task.depth > 0);
         for apart in differences.iter_mut().filter_map(|difference| difference.apart.as_mut()) {
             *apart += group.hidden_beyond(*apart).mean();

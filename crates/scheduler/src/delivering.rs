@@ -61,6 +61,9 @@ impl<P: Clone + Ord + Debug> Engine<P> {
         exchange.incomplete |= outcome.failed > 0;
         exchange.deadline = deadline;
         let (id, peer) = (exchange.group, exchange.peer.clone());
+        if outcome.stored > 0 {
+            self.note_news(request);
+        }
         if let Some(group) = self.groups.get_mut(&id)
             && outcome.stored + outcome.refused > 0
         {
@@ -93,6 +96,7 @@ impl<P: Clone + Ord + Debug> Engine<P> {
         exchange.over = true;
         if exchange.received < exchange.promised {
             exchange.incomplete = true;
+            exchange.lied = exchange.received == 0;
             self.offend(from, Offence::BrokenPromise);
         }
         self.close_if_over(request);
@@ -129,9 +133,14 @@ impl<P: Clone + Ord + Debug> Engine<P> {
     /// Gives up requests that nothing comes of.
     pub(crate) fn expire(&mut self) {
         let now = self.ctx.now.monotonic;
-        let late = self.exchanges.iter().filter(|(_, exchange)| exchange.admitting == 0 && exchange.deadline <= now);
-        let late: Vec<(RequestId, P, u64, u64)> =
-            late.map(|(request, e)| (*request, e.peer.clone(), e.promised, e.received)).collect();
+        let late =
+            self.exchanges.iter_mut().filter(|(_, exchange)| exchange.admitting == 0 && exchange.deadline <= now);
+        let late: Vec<(RequestId, P, u64, u64)> = late
+            .map(|(request, exchange)| {
+                exchange.lied = exchange.promised > 0 && exchange.received == 0;
+                (*request, exchange.peer.clone(), exchange.promised, exchange.received)
+            })
+            .collect();
         for (request, peer, promised, received) in late {
             metrics::timeout();
             // Who stalls in the middle may be overloaded, once; who promises and sends nothing lies.
@@ -184,7 +193,7 @@ impl<P: Clone + Ord + Debug> Engine<P> {
         let Some(exchange) = self.exchanges.remove(&request) else { return };
         metrics::finished(&exchange);
         let now = self.ctx.now.monotonic;
-        let Exchange { group: id, peer, purpose, tasks, deliveries, promised, incomplete, .. } = exchange;
+        let Exchange { group: id, peer, purpose, tasks, deliveries, promised, incomplete, lied, .. } = exchange;
         if promised > 0
             && !incomplete
             && let Some(peer) = self.peers.peer_mut(&peer)
@@ -200,7 +209,9 @@ impl<P: Clone + Ord + Debug> Engine<P> {
                 }
             }
             for Delivery { task, theirs, .. } in deliveries {
-                if purpose != Purpose::Fetch {
+                // What a liar alone had said is looked for no longer: somebody else is probed in its place.
+                let made_up = lied && group.pursuit.task(task).is_some_and(|task| task.by_word_of(&peer));
+                if purpose != Purpose::Fetch || made_up {
                     group.pursuit.finish(task);
                 } else if incomplete {
                     group.pursuit.reopen(task, theirs, &peer, now);

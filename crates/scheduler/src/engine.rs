@@ -12,7 +12,7 @@ use crate::{
     Action, Config, Event, GroupConfig, IndexFailed, InvalidConfig, Job, JobResult, Now, Offence, Ticket, Trigger,
     bucket::{Bucket, cap_rate},
     context::Context,
-    exchange::Exchange,
+    exchange::{Exchange, Purpose},
     group::{Doubt, Group, Suspect},
     metrics,
     peers::Peers,
@@ -253,9 +253,7 @@ impl<P: Clone + Ord + Debug> Engine<P> {
         tracing::debug!(?peer, ?offence, muted, "a peer broke the protocol");
         self.ctx.emit(Action::Report { peer: peer.clone(), offence });
         if offence != Offence::Flood {
-            // What it said is worth nothing, and it may have been asked in place of others: after a start, or a repair.
-            let groups: Vec<GroupId> = self.groups.keys().copied().collect();
-            groups.into_iter().for_each(|group| self.want_probe(group, Trigger::Doubt));
+            self.disbelieve(peer);
         }
         if muted {
             self.give_up_on(peer);
@@ -264,18 +262,35 @@ impl<P: Clone + Ord + Debug> Engine<P> {
         }
     }
 
-    /// Who has lied once is probed in the next interval, so that who always lies is soon known.
-    fn ask_again(&mut self, peer: &P) {
-        if let Some(id) = self.groups.keys().next().copied() {
-            self.look_again(id, peer, self.ctx.config.interval_min);
+    /// What it said is worth nothing, and it may have been asked in place of others, after a start or a repair: one of them is probed,
+    /// unless that is being done already, or all are known to be equal.
+    fn disbelieve(&mut self, liar: &P) {
+        let groups: Vec<GroupId> = self.groups.keys().copied().collect();
+        for id in groups {
+            let probing = |e: &Exchange<P>| e.group == id && e.peer != *liar && matches!(e.purpose, Purpose::Probe(_));
+            let needless = self.exchanges.values().any(probing) || self.all_equal(id);
+            if let Some(group) = self.groups.get_mut(&id) {
+                group.pursuit.disbelieve(liar);
+                group.tail.disbelieve(liar);
+                if !needless {
+                    group.wanted.get_or_insert(Trigger::Doubt);
+                }
+            }
         }
     }
 
-    /// What a peer said has not been followed, or was false: it is probed after so long.
-    pub(crate) fn look_again(&mut self, id: GroupId, peer: &P, after: Duration) {
+    /// Who has lied once is probed in the next interval, so that who always lies is soon known.
+    fn ask_again(&mut self, peer: &P) {
+        if let Some(id) = self.groups.keys().next().copied() {
+            self.look_again(id, peer, self.ctx.config.interval_min, Doubt::Unsettled);
+        }
+    }
+
+    /// The peer is probed after so long.
+    pub(crate) fn look_again(&mut self, id: GroupId, peer: &P, after: Duration, why: Doubt) {
         let at = self.ctx.now.monotonic + after;
         if let Some(group) = self.groups.get_mut(&id) {
-            group.suspects.insert(peer.clone(), Suspect { at, why: Doubt::Unsettled });
+            group.suspects.insert(peer.clone(), Suspect { at, why });
         }
     }
 

@@ -106,6 +106,8 @@ pub(crate) struct Exchange<P> {
     pub(crate) over: bool,
     /// What was promised has not been stored entirely.
     pub(crate) incomplete: bool,
+    /// It promised messages and brought none.
+    pub(crate) lied: bool,
     /// When it is given up unless something happens.
     pub(crate) deadline: Duration,
 }
@@ -129,6 +131,7 @@ impl<P> Exchange<P> {
             admitting: 0,
             over: false,
             incomplete: false,
+            lied: false,
             deadline,
         }
     }

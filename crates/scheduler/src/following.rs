@@ -11,7 +11,7 @@ use std::{collections::BTreeSet, fmt::Debug, time::Duration};
 use hearken_tree::GroupId;
 use rand::seq::IteratorRandom;
 
-use crate::{Engine, Trigger, exchange::Purpose, pending::Pending, window};
+use crate::{Engine, Trigger, exchange::Purpose, pending::Pending};
 
 /// Fewer messages are no large repair, however few there are in all.
 const MUCH: u64 = 8;
@@ -29,13 +29,15 @@ pub(crate) struct Tail<P> {
     from: BTreeSet<P>,
     /// Neighbours probed since a large repair. Empty: there was none.
     asked: BTreeSet<P>,
+    /// Those of them that lied, and so told nothing.
+    liars: BTreeSet<P>,
     /// Since when there has been nobody to ask.
     alone_since: Option<Duration>,
 }
 
 impl<P: Clone + Ord> Tail<P> {
     pub(crate) fn new() -> Tail<P> {
-        Tail { repaired: 0, from: BTreeSet::new(), asked: BTreeSet::new(), alone_since: None }
+        Tail { repaired: 0, from: BTreeSet::new(), asked: BTreeSet::new(), liars: BTreeSet::new(), alone_since: None }
     }
 
     pub(crate) fn repaired(&mut self, from: &P, messages: u64) {
@@ -60,43 +62,43 @@ impl<P: Clone + Ord> Tail<P> {
     fn look(&mut self, count: u64) -> bool {
         let repaired = std::mem::take(&mut self.repaired);
         self.from.clear();
-        match self.asked.len() {
-            0 => repaired >= MUCH && repaired.saturating_mul(repaired) >= count.saturating_add(repaired),
-            asked => asked < AT_LEAST || (asked < AT_MOST && repaired > 0),
+        if self.asked.is_empty() {
+            return repaired >= MUCH && repaired.saturating_mul(repaired) >= count.saturating_add(repaired);
         }
+        let told = self.asked.difference(&self.liars).count();
+        told < AT_LEAST || (told < AT_MOST && repaired > 0)
+    }
+
+    /// A peer lied: if it was asked, another will be in its place.
+    pub(crate) fn disbelieve(&mut self, liar: &P) {
+        self.liars.insert(liar.clone());
     }
 }
 
 impl<P: Clone + Ord + Debug> Engine<P> {
     pub(crate) fn follow_up(&mut self, id: GroupId) {
-        let now = self.ctx.now;
+        let now = self.ctx.now.monotonic;
         let Some(group) = self.groups.get(&id) else { return };
-        if !group.tail.open() || group.pursuit.busy(now.monotonic) || self.probing(id) {
+        if !group.tail.open() || group.pursuit.busy(now) || self.probing(id) {
             return;
         }
-        let range = window::settled(&self.ctx.config, &group.config, now.unix).keys();
-        let others = self.usable(id).filter(|(name, peer)| {
-            group.tail.may_help(name) && peer.promising(&id, &range, group.repairs, now.monotonic)
-        });
-        let (clean, suspect): (Vec<_>, Vec<_>) = others.partition(|(_, peer)| peer.penalty.points() == 0);
-        let others = if clean.is_empty() { suspect } else { clean };
-        let others: Vec<P> = others.into_iter().map(|(name, _)| name.clone()).collect();
-        let peer = others.into_iter().choose(&mut self.ctx.rng);
+        let (news, _) = self.believable(id);
+        let peer = news.into_iter().filter(|name| group.tail.may_help(name)).choose(&mut self.ctx.rng);
         let on = self.ctx.config.probe;
         let Some(group) = self.groups.get_mut(&id) else { return };
-        let waits = group.tail.alone_since.is_none_or(|since| now.monotonic < since + self.ctx.config.interval_min);
+        let waits = group.tail.alone_since.is_none_or(|since| now < since + self.ctx.config.interval_min);
         match peer {
             Some(peer) if group.tail.look(group.count.unwrap_or(0).max(group.told)) && on => {
                 group.tail.asked.insert(peer.clone());
                 self.probe_window(id, peer, Trigger::FollowUp);
             }
-            None if waits => group.tail.alone_since = group.tail.alone_since.or(Some(now.monotonic)),
+            None if waits => group.tail.alone_since = group.tail.alone_since.or(Some(now)),
             _ => group.tail = Tail::new(),
         }
     }
 
     /// Whether a probe of the group is being made, is under way, or its answer is being compared.
-    fn probing(&self, id: GroupId) -> bool {
+    pub(crate) fn probing(&self, id: GroupId) -> bool {
         let asking = self.exchanges.values().any(|e| e.group == id && matches!(e.purpose, Purpose::Probe(_)));
         let comparing = |pending: &Pending<P>| matches!(pending, Pending::Probe(_) | Pending::Finer(_));
         asking || self.pending.values().any(|(group, pending)| *group == id && comparing(pending))

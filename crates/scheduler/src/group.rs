@@ -90,7 +90,7 @@ pub(crate) struct Group<P> {
 /// A peer that is to be probed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Suspect {
-    /// When to ask it, if there is still a reason then.
+    /// When to ask it at the latest, if there is still a reason then.
     pub(crate) at: Duration,
     pub(crate) why: Doubt,
 }
@@ -100,7 +100,9 @@ pub(crate) struct Suspect {
 pub(crate) enum Doubt {
     /// By its probe it holds so many messages more than this node, less those that its sketches told since.
     HoldsMore(i64),
-    /// What it said was false, or has not been followed. Nothing that it tells changes that.
+    /// What it said has not been followed, since something else was being asked about there: it is probed as soon as that is over.
+    LeftOut,
+    /// What it said was false, or its sketches are to tell. Nothing that it tells changes that.
     Unsettled,
 }
 

@@ -143,6 +143,12 @@ impl Peer {
         holds && !equal
     }
 
+    /// Whether it was found equal a moment ago, and nothing has been repaired since.
+    pub(crate) fn equal_by(&self, group: &GroupId, repairs: u64, now: Duration) -> bool {
+        let equal = self.groups.get(group).and_then(|standing| standing.equal);
+        equal.is_some_and(|equal| equal.repairs == repairs && now < equal.at + EQUAL_FOR)
+    }
+
     pub(crate) fn standing(&mut self, group: GroupId) -> &mut Standing {
         self.groups.entry(group).or_default()
     }

@@ -8,8 +8,9 @@ use rand::seq::IteratorRandom;
 use crate::{
     Engine, Job, Trigger,
     exchange::Purpose,
-    group::Doubt,
+    group::{Doubt, Suspect},
     metrics,
+    peers::Peer,
     pending::{Pending, Probe},
     pursuit::TaskId,
     window,
@@ -27,15 +28,18 @@ impl<P: Clone + Ord + Debug> Engine<P> {
             group.idle_at = now + idle_trigger;
             group.wanted = Some(Trigger::Idle);
         }
-        let due = group.suspects.iter().filter(|(_, suspect)| suspect.at <= now);
-        let due: Vec<(P, Doubt)> = due.map(|(peer, suspect)| (peer.clone(), suspect.why)).collect();
-        for (peer, why) in due {
-            self.ask_suspect(id, peer, why);
+        let suspects: Vec<(P, Suspect)> =
+            group.suspects.iter().map(|(peer, suspect)| (peer.clone(), *suspect)).collect();
+        let over = !suspects.is_empty() && !group.pursuit.busy(now) && !self.probing(id);
+        let due =
+            suspects.into_iter().filter(|(_, suspect)| suspect.at <= now || (suspect.why == Doubt::LeftOut && over));
+        for (peer, suspect) in due {
+            self.ask_suspect(id, peer, suspect.why);
         }
         let Some(group) = self.groups.get_mut(&id) else { return };
-        if let Some(trigger) = group.wanted
-            && let Some(peer) = self.random_peer(id)
-        {
+        let Some(trigger) = group.wanted else { return };
+        let peer = if trigger == Trigger::Doubt { self.believable_peer(id) } else { self.random_peer(id) };
+        if let Some(peer) = peer {
             self.probe_window(id, peer, trigger);
         }
     }
@@ -130,5 +134,29 @@ impl<P: Clone + Ord + Debug> Engine<P> {
     fn random_peer(&mut self, id: GroupId) -> Option<P> {
         let names: Vec<P> = self.usable(id).map(|(name, _)| name.clone()).collect();
         names.into_iter().choose(&mut self.ctx.rng)
+    }
+
+    /// One that has not lied, and had better not been found equal a moment ago.
+    fn believable_peer(&mut self, id: GroupId) -> Option<P> {
+        let (news, equal) = self.believable(id);
+        let names = if news.is_empty() { equal } else { news };
+        names.into_iter().choose(&mut self.ctx.rng)
+    }
+
+    /// Whether all that may be asked and have not lied are known to be equal; false if there is none.
+    pub(crate) fn all_equal(&self, id: GroupId) -> bool {
+        let (news, equal) = self.believable(id);
+        news.is_empty() && !equal.is_empty()
+    }
+
+    /// Those that may be asked and have not lied: who may hold what is missing here, and the others.
+    pub(crate) fn believable(&self, id: GroupId) -> (Vec<P>, Vec<P>) {
+        let Some(group) = self.groups.get(&id) else { return (Vec::new(), Vec::new()) };
+        let now = self.ctx.now;
+        let range = window::settled(&self.ctx.config, &group.config, now.unix).keys();
+        let clean = self.usable(id).filter(|(_, peer)| peer.penalty.points() == 0);
+        let names = |peers: Vec<(&P, &Peer)>| peers.into_iter().map(|(name, _)| name.clone()).collect();
+        let (news, equal) = clean.partition(|(_, peer)| peer.promising(&id, &range, group.repairs, now.monotonic));
+        (names(news), names(equal))
     }
 }

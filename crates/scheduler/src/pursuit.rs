@@ -48,7 +48,12 @@ pub(crate) struct Task<P> {
     not_before: Option<Duration>,
 }
 
-impl<P> Task<P> {
+impl<P: PartialEq> Task<P> {
+    /// Whether this peer alone said it, of itself.
+    pub(crate) fn by_word_of(&self, peer: &P) -> bool {
+        matches!(&self.source, Source::Peer(source) if source == peer)
+    }
+
     /// How many messages may be missing.
     pub(crate) fn claim(&self) -> u64 {
         self.theirs.saturating_sub(self.ours)
@@ -223,10 +228,16 @@ impl<P: Clone + Ord> Pursuit<P> {
         self.failed(id, peer, now);
     }
 
+    /// A peer lied: what waits by its word alone is dropped.
+    pub(crate) fn disbelieve(&mut self, peer: &P) {
+        let by_its_word = |task: &Task<P>| task.not_before.is_some() && task.by_word_of(peer);
+        let dropped: Vec<TaskId> = self.tasks.iter().filter(|(_, task)| by_its_word(task)).map(|(id, _)| *id).collect();
+        dropped.into_iter().for_each(|id| drop(self.finish(id)));
+    }
+
     /// A peer is gone: what it said of itself may not hold when it comes back.
     pub(crate) fn orphan(&mut self, peer: &P) {
-        let of_peer = |task: &&mut Task<P>| matches!(&task.source, Source::Peer(source) if source == peer);
-        self.tasks.values_mut().filter(of_peer).for_each(|task| task.source = Source::Hint);
+        self.tasks.values_mut().filter(|task| task.by_word_of(peer)).for_each(|task| task.source = Source::Hint);
     }
 
     /// All peers were tried: any may be tried again.

@@ -249,7 +249,7 @@ impl<P: Clone + Ord + Debug> Engine<P> {
             None if probe && excess > 0 => {
                 group.suspects.insert(peer.clone(), Suspect { at, why: Doubt::HoldsMore(excess) });
             }
-            Some(Doubt::Unsettled) | None => {}
+            Some(Doubt::LeftOut | Doubt::Unsettled) | None => {}
         }
     }
 

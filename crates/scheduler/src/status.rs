@@ -4,7 +4,7 @@ use std::{fmt::Debug, time::Duration};
 use hearken_tree::{GroupId, KeyRange};
 use hearken_wire::Window;
 
-use crate::{Engine, peers::Standing, pursuit::Source, window};
+use crate::{Engine, peers::Standing, window};
 
 /// Ranges that are told of one group, or of one peer in it, at most.
 const RANGES: usize = 256;
@@ -117,7 +117,7 @@ impl<P: Clone + Ord + Debug> Engine<P> {
         let group = self.groups.get(&id);
         let equal = standing.equal.filter(|equal| group.is_some_and(|group| group.repairs == equal.repairs));
         let tasks = group.into_iter().flat_map(|group| group.pursuit.tasks());
-        let told = tasks.filter(|task| matches!(&task.source, Source::Peer(source) if source == peer));
+        let told = tasks.filter(|task| task.by_word_of(peer));
         PeerGroupStatus {
             id,
             holds: standing.holds.map(|(holds, _)| holds),

@@ -77,19 +77,32 @@ fn miscounts(_: &mut ChaCha8Rng, frame: &Frame) -> Vec<Frame> {
     vec![frame]
 }
 
+/// Both halves of a range, each with 1,000 messages; `None` if it cannot be halved.
+fn halves(rng: &mut ChaCha8Rng, range: &KeyRange) -> Option<Verdict> {
+    let (start, end) = (range.start().timestamp(), range.end().timestamp());
+    let middle = Key::at(start + (end - start) / 2);
+    let halves = [KeyRange::new(range.start(), middle), KeyRange::new(middle, range.end())];
+    let spans =
+        halves.into_iter().map(|half| half.ok().filter(|half| !half.is_empty()).map(|half| fake(rng, &half, 1000)));
+    Summary::new(spans.collect::<Option<Vec<SaltedSpan>>>()?).ok().map(Verdict::Finer)
+}
+
+/// Probed, it claims to hold much; asked for it, it promises it and sends nothing.
+fn promises(rng: &mut ChaCha8Rng, frame: &Frame) -> Vec<Frame> {
+    let Frame::Want(want) = frame else { return Vec::new() };
+    match want.ranges.only().filter(|only| matches!(only.ask, Ask::Check(_))).and_then(|only| halves(rng, &only.range))
+    {
+        Some(verdict) => vec![answer(want, |_| verdict.clone())],
+        None => cheats(rng, frame),
+    }
+}
+
 /// Claims ever finer spans of what does not exist.
 fn leads_on(rng: &mut ChaCha8Rng, frame: &Frame) -> Vec<Frame> {
     let Frame::Want(want) = frame else { return Vec::new() };
-    let verdicts = want.ranges.iter().map(|want| {
-        let (start, end) = (want.range.start().timestamp(), want.range.end().timestamp());
-        let middle = Key::at(start + (end - start) / 2);
-        let halves = [KeyRange::new(want.range.start(), middle), KeyRange::new(middle, want.range.end())];
-        let spans: Option<Vec<SaltedSpan>> =
-            halves.into_iter().map(|half| half.ok().filter(|h| !h.is_empty()).map(|h| fake(rng, &h, 1000))).collect();
-        match (&want.ask, spans.and_then(|spans| Summary::new(spans).ok())) {
-            (Ask::Check(_) | Ask::Sketch { .. }, Some(summary)) => Verdict::Finer(summary),
-            _ => Verdict::TooCostly,
-        }
+    let verdicts = want.ranges.iter().map(|want| match want.ask {
+        Ask::Check(_) | Ask::Sketch { .. } => halves(rng, &want.range).unwrap_or(Verdict::TooCostly),
+        _ => Verdict::TooCostly,
     });
     let verdicts = verdicts.collect();
     vec![Frame::Answer(Answer { request: want.request, holds: want.holds, verdicts })]
@@ -211,6 +224,33 @@ fn another_is_asked_at_once_in_place_of_a_liar() {
     net.connect(0, 2);
     let took = net.run_while(2 * INTERVAL, |net| net.nodes[0].traffic.stored < 2000);
     assert!(took <= Duration::from_secs(2), "{took:?}");
+}
+
+/// A large repair is followed up with a few neighbours. Those of them that lie tell nothing, and what they made up is not looked for:
+/// others are asked in their place, as soon as there are any.
+#[test]
+fn liars_do_not_end_the_following_up() {
+    for seed in 0..10 {
+        let all = keys(seed, 2000, 60.0, 3500.0);
+        let mut net = Net::new(test_config(), seed);
+        net.add([]);
+        // The first neighbour lacks a tenth, the last nothing; those between lie.
+        net.add(all.iter().enumerate().filter(|(at, _)| at % 10 != 0).map(|(_, key)| *key));
+        for _ in 2..8 {
+            net.add([]);
+        }
+        net.add(all.iter().copied());
+        net.nodes[2..8].iter_mut().for_each(|node| node.hostile = Some(promises));
+        net.connect(0, 1);
+        net.run_for(Duration::from_millis(100));
+        (2..8).for_each(|liar| net.connect(0, liar));
+        net.run_for(Duration::from_secs(5));
+        assert_eq!(net.nodes[0].traffic.stored, 1800, "seed {seed}");
+        assert!(net.nodes[0].offences.len() >= 3, "seed {seed}");
+        net.connect(0, 8);
+        let took = net.run_while(2 * INTERVAL, |net| net.nodes[0].traffic.stored < 2000);
+        assert!(took <= Duration::from_secs(1), "seed {seed}: {took:?}");
+    }
 }
 
 /// A node yields to a neighbour that probes it at the same time, and waits for its sketches; once, not for ever.

@@ -58,6 +58,31 @@ fn news_at_one_end_of_a_chain_of_ten() {
     println!("chain: {took:?}");
 }
 
+/// Nobody has announced what only a node holds that was cut off: its neighbours tell those that were equal to them.
+#[test]
+fn what_a_node_brings_back_goes_from_neighbour_to_neighbour() {
+    for seed in 0..5 {
+        let all = keys(seed, 500, 60.0, 3500.0);
+        let mut net = Net::new(test_config(), seed);
+        for node in 0..50 {
+            let old = (0..15u8).map(|at| key(100.0 + f64::from(at), 77 + u64::from(at)));
+            net.add(all.iter().copied().chain(old.filter(|_| node == 0)));
+        }
+        // All others have just found each other equal when it comes back.
+        for node in 1..50 {
+            for after in [1, 7] {
+                net.connect(node, (node - 1 + after) % 49 + 1);
+            }
+        }
+        net.run_for(Duration::from_secs(2));
+        net.connect(0, 1);
+        let took = net.run_while(6 * INTERVAL, |net| !net.equal());
+        no_blame(&net);
+        println!("seed {seed}: {took:?}, {} requests", net.total(|t| t.wants));
+        assert!(took <= INTERVAL / 2, "seed {seed}: {took:?}");
+    }
+}
+
 /// One message that one node has is everywhere within two intervals: the first until it is announced, and then it goes from neighbour to
 /// neighbour, since who asked in vain is told.
 #[test]
