@@ -11,7 +11,7 @@ use crate::{
     hearing, metrics,
     peers::Equal,
     pending::{Finer, Pending},
-    pursuit::{Source, TaskId},
+    pursuit::{Source, TaskId, Way},
     window,
 };
 
@@ -42,6 +42,7 @@ impl<P: Clone + Ord + Debug> Engine<P> {
         let verdicts: Vec<(Asked, Verdict)> = asked.into_iter().zip(answer.verdicts.iter()).collect();
         let claims = self.claims(id, from, &tasks);
         let follow_ups = self.settle_tasks(id, from, purpose, &tasks, &verdicts);
+        let further = |again| Way { depth: depth + 1, again };
         let mut deliveries = Vec::new();
         let (mut promised, mut narrowed, mut lied) = (0, 0, false);
         for (asked, verdict) in verdicts {
@@ -60,17 +61,20 @@ impl<P: Clone + Ord + Debug> Engine<P> {
                 // Its sketches will tell. What it said may not be true, though, or nothing may come of its probe.
                 Verdict::Finer(_) if yielded => self.look_again(id, from, self.yields_for(), Doubt::Unsettled),
                 Verdict::Finer(summary) => {
-                    let probe = Probed { group: id, salt, range: asked.range, purpose, depth };
-                    self.narrow_down(probe, from, summary);
+                    // Where all of what was known to differ is narrowed down first, nothing was in vain.
+                    let planned = claim.is_some() && purpose == Purpose::Fetch;
+                    let again = !(planned && matches!(asked.kind, Kind::Check { .. }));
+                    let way = further(again);
+                    self.narrow_down(Probed { group: id, salt, range: asked.range, purpose, way }, from, summary);
                 }
                 Verdict::TooCostly if narrowed < NARROWED => {
                     narrowed += 1;
-                    self.too_costly(id, from, &asked, depth);
+                    self.too_costly(id, from, &asked, further(true));
                 }
                 // Found again in the next comparison.
                 Verdict::TooCostly => {}
                 Verdict::Outside if purpose == Purpose::Fetch && depth < MAX_DEPTH => {
-                    self.outside(id, from, &asked, &answer.holds, depth);
+                    self.outside(id, from, &asked, &answer.holds, further(true));
                 }
                 Verdict::Outside => {}
                 Verdict::Equal => self.equal(id, from, purpose, asked.range),
@@ -161,19 +165,19 @@ impl<P: Clone + Ord + Debug> Engine<P> {
             None => (0, Source::Peer(from.clone())),
         };
         let difference = Difference { range: asked.range, theirs, ours: 0, before: None, apart: None };
-        Some(group.pursuit.lock(difference, source, 0))
+        Some(group.pursuit.lock(difference, source, Way::default()))
     }
 
     fn narrow_down(&mut self, asked: Probed, from: &P, summary: Summary) {
-        let Probed { group: id, salt, range, purpose, depth } = asked;
+        let Probed { group: id, salt, range, purpose, way } = asked;
         let Some(group) = self.groups.get_mut(&id) else { return };
         let whole = matches!(purpose, Purpose::Probe(trigger) if trigger != Trigger::Narrow);
-        let depth = if whole { 0 } else { depth + 1 };
+        let way = if whole { Way::default() } else { way };
         let task = (!whole).then(|| {
             let unknown = Difference { range, theirs: 0, ours: 0, before: None, apart: None };
-            group.pursuit.lock(unknown, Source::Peer(from.clone()), depth)
+            group.pursuit.lock(unknown, Source::Peer(from.clone()), way)
         });
-        let finer = Finer { peer: from.clone(), task, depth, probed: whole.then_some(range) };
+        let finer = Finer { peer: from.clone(), task, way, probed: whole.then_some(range) };
         self.index(id, Job::Compare { salt, summary, root: None, within: range }, Pending::Finer(finer));
     }
 
@@ -190,7 +194,7 @@ impl<P: Clone + Ord + Debug> Engine<P> {
             }
             return;
         }
-        if finer.depth > MAX_DEPTH {
+        if finer.way.depth > MAX_DEPTH {
             return self.offend(&finer.peer, Offence::Nonsense);
         }
         group.confirmed(&mut self.ctx);
@@ -205,13 +209,12 @@ impl<P: Clone + Ord + Debug> Engine<P> {
         }
         let mut left_out = false;
         for difference in hearing::clip(&cut, &own) {
-            group.pursuit.add(difference, Source::Hint, finer.depth, now.monotonic, limit);
+            group.pursuit.add(difference, Source::Hint, finer.way, now.monotonic, limit);
         }
         for difference in whole {
             let source = Source::Peer(finer.peer.clone());
-            left_out |= !group.pursuit.add(difference, source, finer.depth, now.monotonic, limit);
+            left_out |= !group.pursuit.add(difference, source, finer.way, now.monotonic, limit);
         }
-        group.pursuit.wake();
         if left_out {
             self.look_again(id, &finer.peer, self.ctx.config.interval_min, Doubt::LeftOut);
         }
@@ -224,18 +227,18 @@ impl<P: Clone + Ord + Debug> Engine<P> {
     }
 
     /// Narrow down first: a check costs them little.
-    fn too_costly(&mut self, id: GroupId, from: &P, asked: &Asked, depth: u32) {
+    fn too_costly(&mut self, id: GroupId, from: &P, asked: &Asked, way: Way) {
         if matches!(asked.kind, Kind::Check { .. }) {
             return self.rest(from);
         }
         let Some(group) = self.groups.get_mut(&id) else { return };
         let unknown = Difference { range: asked.range, theirs: 0, ours: 0, before: None, apart: None };
-        let task = group.pursuit.lock(unknown, Source::Peer(from.clone()), depth + 1);
+        let task = group.pursuit.lock(unknown, Source::Peer(from.clone()), way);
         self.probe(id, from.clone(), Trigger::Narrow, asked.range, Some(task));
     }
 
     /// They hold a part of the range only: that part is asked for, unless it was probed, for then they said all they can.
-    fn outside(&mut self, id: GroupId, from: &P, asked: &Asked, holds: &Window, depth: u32) {
+    fn outside(&mut self, id: GroupId, from: &P, asked: &Asked, holds: &Window, way: Way) {
         let now = self.ctx.now.monotonic;
         let part = window::clip(&asked.range, holds).filter(|part| *part != asked.range);
         let (Some(group), Some(range)) = (self.groups.get_mut(&id), part) else { return };
@@ -247,7 +250,7 @@ impl<P: Clone + Ord + Debug> Engine<P> {
         };
         let difference = Difference { range, theirs, ours: 0, before: None, apart };
         let limit = self.ctx.config.limits.tasks;
-        group.pursuit.add(difference, Source::Peer(from.clone()), depth + 1, now, limit);
+        group.pursuit.add(difference, Source::Peer(from.clone()), way, now, limit);
     }
 
     fn equal(&mut self, id: GroupId, from: &P, purpose: Purpose, range: KeyRange) {
@@ -276,7 +279,8 @@ struct Probed {
     salt: Salt,
     range: KeyRange,
     purpose: Purpose,
-    depth: u32,
+    /// To what it is narrowed down to.
+    way: Way,
 }
 
 /// What was said of a range that was asked about.

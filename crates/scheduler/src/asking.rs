@@ -6,9 +6,10 @@ use hearken_wire::{Ask, Frame, RangeWant, Salt, Want};
 use rand::seq::SliceRandom;
 
 use crate::{
-    Action, Difference, Engine, Job,
+    Action, Difference, Engine, Job, Limits,
     bucket::cap_rate,
     exchange::{Asked, Exchange, HEAD, Purpose, weight},
+    job::cost,
     metrics,
     pending::{Pending, Plan},
     pursuit::{Source, TaskId},
@@ -173,7 +174,7 @@ impl<P: Clone + Ord + Debug> Engine<P> {
         let found = || tasks.iter().filter_map(|task| group.pursuit.task(*task));
         let mut differences: Vec<Difference> = found().map(|task| task.difference()).collect();
         let confirmed = found().all(|task| task.by_word_of(&peer));
-        let again = found().any(|task| task.depth > 0);
+        let again = found().any(|task| task.way.again);
         for apart in differences.iter_mut().filter_map(|difference| difference.apart.as_mut()) {
             *apart += group.hidden_beyond(*apart).mean();
         }
@@ -204,7 +205,7 @@ impl<P: Clone + Ord + Debug> Engine<P> {
                 group.pursuit.finish(task);
             }
         }
-        let mut requests = chunks(ranges, &left, self.ctx.config.limits.request_bytes);
+        let mut requests = chunks(ranges, &left, &self.ctx.config.limits);
         // More would be refused as `Busy`; what is left over is planned anew once these are done.
         let now = self.ctx.now.monotonic;
         for (_, tasks) in requests.drain(self.ctx.config.limits.serving_per_peer.min(requests.len())..) {
@@ -241,7 +242,8 @@ impl<P: Clone + Ord + Debug> Engine<P> {
         let mut exchange = Exchange::new(id, peer.clone(), purpose, salt, deadline);
         exchange.bytes[0] = (HEAD + ranges.iter().map(weight).sum::<usize>()) as u64;
         exchange.asked = ranges.iter().map(Asked::of).collect();
-        exchange.depth = tasks.iter().filter_map(|task| group.pursuit.task(*task)).map(|t| t.depth).max().unwrap_or(0);
+        let depths = tasks.iter().filter_map(|task| group.pursuit.task(*task)).map(|task| task.way.depth);
+        exchange.depth = depths.max().unwrap_or(0);
         exchange.tasks = tasks;
         self.exchanges.insert(request, exchange);
         metrics::request(purpose);
@@ -257,10 +259,12 @@ impl<P: Clone + Ord + Debug> Engine<P> {
         self.ctx.now.monotonic + self.ctx.config.limits.request_timeout
     }
 
-    /// The peer may be asked again, once nothing of this kind is under way with it.
+    /// The peer may be asked again, once nothing of this kind is under way with it. What was narrowed down is all
+    /// compared first: it goes into one request.
     pub(crate) fn release(&mut self, id: GroupId, peer: &P) {
         let fetching = |e: &Exchange<P>| e.group == id && e.peer == *peer && e.purpose == Purpose::Fetch;
-        if !self.exchanges.values().any(fetching) {
+        let preparing = |(group, pending): &(GroupId, Pending<P>)| *group == id && pending.prepares(peer);
+        if !self.exchanges.values().any(fetching) && !self.pending.values().any(preparing) {
             self.peers.occupy(peer, id, false);
         }
         if let Some(group) = self.groups.get_mut(&id) {
@@ -272,17 +276,37 @@ impl<P: Clone + Ord + Debug> Engine<P> {
 /// One request's ranges, and the tasks that they are about.
 type Request = (Vec<RangeWant>, Vec<TaskId>);
 
-/// Cuts a plan into requests of about `limit` bytes, never within a task.
+/// What a request takes.
+#[derive(Clone, Copy, Default)]
+struct Size {
+    bytes: usize,
+    /// Of answering it, in cost units.
+    cost: u64,
+}
+
+impl Size {
+    fn with(self, want: &RangeWant) -> Size {
+        Size { bytes: self.bytes + weight(want), cost: self.cost.saturating_add(cost(want)) }
+    }
+
+    /// Whether one request may be so large. A quarter of what it may cost is left for what is held there and not here: beyond it, sketches
+    /// would be made for nothing.
+    fn fits(self, limits: &Limits) -> bool {
+        self.bytes <= limits.request_bytes && self.cost <= limits.request_cost / 4 * 3
+    }
+}
+
+/// Cuts a plan into requests of about so many bytes and so much cost as the limits say, never within a task.
 ///
 /// A range that is asked for whole may go over several tasks. Where a request is full, it is cut between two of them: chained by such
 /// ranges, any number of tasks would go into one request, and one with too many ranges cannot be sent.
-fn chunks(ranges: Vec<RangeWant>, tasks: &[(TaskId, KeyRange)], limit: usize) -> Vec<Request> {
+fn chunks(ranges: Vec<RangeWant>, tasks: &[(TaskId, KeyRange)], limits: &Limits) -> Vec<Request> {
     let mut chunks: Vec<Request> = Vec::new();
-    let mut size = 0;
+    let mut size = Size::default();
     for want in ranges {
         let within = |(id, range): &(TaskId, KeyRange)| Some((*id, range.intersection(&want.range)?));
         let about: Vec<(TaskId, KeyRange)> = tasks.iter().filter_map(within).collect();
-        let full = chunks.last().is_some_and(|(ranges, _)| size + weight(&want) > limit || ranges.len() >= RANGES);
+        let full = chunks.last().is_some_and(|(ranges, _)| !size.with(&want).fits(limits) || ranges.len() >= RANGES);
         let parts = match &want.ask {
             Ask::All if full && about.len() > 1 => {
                 about.into_iter().map(|(id, range)| (RangeWant { range, ask: Ask::All }, vec![id])).collect()
@@ -290,23 +314,54 @@ fn chunks(ranges: Vec<RangeWant>, tasks: &[(TaskId, KeyRange)], limit: usize) ->
             _ => vec![(want, about.into_iter().map(|(id, _)| id).collect())],
         };
         for (want, about) in parts {
-            let bytes = weight(&want);
+            let with = size.with(&want);
             match chunks.last_mut() {
                 Some((ranges, tasks))
-                    if (size + bytes <= limit && ranges.len() < RANGES)
+                    if (with.fits(limits) && ranges.len() < RANGES)
                         || about.iter().any(|task| tasks.contains(task)) =>
                 {
                     ranges.push(want);
                     let new: Vec<TaskId> = about.into_iter().filter(|task| !tasks.contains(task)).collect();
                     tasks.extend(new);
-                    size += bytes;
+                    size = with;
                 }
                 _ => {
+                    size = Size::default().with(&want);
                     chunks.push((vec![want], about));
-                    size = bytes;
                 }
             }
         }
     }
     chunks
+}
+
+#[cfg(test)]
+mod tests {
+    use hearken_wire::{TinyDigest, TinyFingerprint};
+
+    use super::*;
+
+    #[test]
+    fn what_would_be_too_costly_goes_in_several_requests() {
+        let mut pursuit = crate::pursuit::Pursuit::<u32>::new();
+        let sketch = |at: u64| {
+            let fingerprint = TinyFingerprint { digest: TinyDigest([0; 4]), count: 1_000_000 };
+            let ask = Ask::Sketch { fingerprint, syndromes: vec![0; 80] };
+            RangeWant { range: KeyRange::between(at, at + 1), ask }
+        };
+        let wants: Vec<RangeWant> = (0..40).map(sketch).collect();
+        let tasks: Vec<(TaskId, KeyRange)> =
+            wants.iter().map(|want| (task(&mut pursuit, want.range), want.range)).collect();
+        let limits = Limits::default();
+        let requests = chunks(wants.clone(), &tasks, &limits);
+        let costs = requests.iter().map(|(ranges, _)| ranges.iter().map(cost).sum::<u64>());
+        assert!(costs.clone().all(|cost| cost <= limits.request_cost), "{:?}", costs.collect::<Vec<_>>());
+        assert!(requests.len() <= 6, "{} requests", requests.len());
+        assert_eq!(requests.into_iter().flat_map(|(ranges, _)| ranges).collect::<Vec<_>>(), wants);
+    }
+
+    fn task(pursuit: &mut crate::pursuit::Pursuit<u32>, range: KeyRange) -> TaskId {
+        let difference = Difference { range, theirs: 0, ours: 0, before: None, apart: None };
+        pursuit.lock(difference, Source::Hint, crate::pursuit::Way::default())
+    }
 }

@@ -220,7 +220,11 @@ impl<P: Clone + Ord + Debug> Engine<P> {
             (Pending::Heard { window, salt }, JobResult::Compared(compared)) => {
                 self.heard(group, window, salt, compared);
             }
-            (Pending::Finer(finer), JobResult::Compared(compared)) => self.compared(group, finer, compared),
+            (Pending::Finer(finer), JobResult::Compared(compared)) => {
+                let peer = finer.peer.clone();
+                self.compared(group, finer, compared);
+                self.release(group, &peer);
+            }
             (Pending::Plan(plan), JobResult::Planned(ranges)) => self.planned(group, plan, ranges),
             (Pending::Answer(asker), JobResult::Answered { verdicts, selection, cost }) => {
                 self.answered(group, asker, verdicts, selection, cost);
@@ -237,7 +241,11 @@ impl<P: Clone + Ord + Debug> Engine<P> {
             Pending::Announce(_) => self.announcing(group, false),
             Pending::Probe(probe) => self.probe_failed(group, probe),
             Pending::Heard { .. } => self.not_heard(group),
-            Pending::Finer(finer) => self.not_compared(group, finer),
+            Pending::Finer(finer) => {
+                let peer = finer.peer.clone();
+                self.not_compared(group, finer);
+                self.release(group, &peer);
+            }
             Pending::Plan(plan) => self.not_planned(group, plan),
             Pending::Answer(asker) => self.not_answered(asker),
         }

@@ -7,10 +7,10 @@ use hearken_wire::{Ihave, Salt, Window};
 use crate::{
     Action, Compared, Config, Difference, Engine, GossipId, GossipVerdict, Job, Trigger,
     bucket::Rate,
-    job::{MAX_SKETCH, Scatter},
+    job::{MAX_SKETCH, Scatter, are_many},
     metrics, peers,
     pending::Pending,
-    pursuit::{Pursuit, Source},
+    pursuit::{Pursuit, Source, Way},
     window,
 };
 
@@ -120,7 +120,7 @@ impl<P: Clone + Ord + Debug> Engine<P> {
         }
         metrics::found("announcement", differences.len());
         for difference in together(differences, near(&self.ctx.config), &group.pursuit) {
-            group.pursuit.add(difference, Source::Hint, 0, now.monotonic, limits.tasks);
+            group.pursuit.add(difference, Source::Hint, Way::default(), now.monotonic, limits.tasks);
         }
     }
 }
@@ -146,13 +146,17 @@ const LARGE: u64 = 16;
 const MANY: usize = 16;
 
 /// Takes small differences that lie near each other together: one sketch costs less than several, as each brings along its
-/// bounds, its digest, and room for what counts do not show. Not across what is being asked about already, and not where the counts of all
-/// scatter so far that one sketch would not hold what they hide.
+/// bounds, its digest, and room for what counts do not show. Not across what is being asked about already, not where the counts of all
+/// scatter so far that one sketch would not hold what they hide, and not where all hold so many keys that they are narrowed down first:
+/// that is done by equal counts, and best from small ranges.
 pub(crate) fn together<P: Clone + Ord>(
     differences: Vec<Difference>,
     near: u64,
     pursuit: &Pursuit<P>,
 ) -> Vec<Difference> {
+    if are_many(differences.iter().map(|difference| difference.ours)) {
+        return differences;
+    }
     let (scatter, many) = (Scatter::of(&differences), differences.len() >= MANY);
     let mut taken: Vec<Difference> = Vec::with_capacity(differences.len());
     for difference in differences {

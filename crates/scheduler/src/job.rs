@@ -2,6 +2,7 @@
 mod answer;
 mod compare;
 mod gaps;
+mod narrowing;
 mod plan;
 mod scatter;
 mod short;
@@ -12,7 +13,8 @@ use hearken_wire::{RangeWant, Salt, ShortFingerprint, Summary, Verdict, Want};
 
 use crate::Selection;
 
-pub(crate) use answer::FINER_SPANS;
+pub(crate) use answer::{FINER_SPANS, cost};
+pub(crate) use narrowing::are_many;
 pub(crate) use plan::MAX_SKETCH;
 pub(crate) use scatter::Scatter;
 pub use view::View;

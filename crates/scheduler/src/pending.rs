@@ -2,7 +2,10 @@
 use hearken_tree::KeyRange;
 use hearken_wire::{RequestId, Salt, Want, Window};
 
-use crate::{Trigger, pursuit::TaskId};
+use crate::{
+    Trigger,
+    pursuit::{TaskId, Way},
+};
 
 /// What to do with the result of a [`Job`](crate::Job).
 pub(crate) enum Pending<P> {
@@ -18,6 +21,18 @@ pub(crate) enum Pending<P> {
     Plan(Plan<P>),
     /// Send an answer.
     Answer(Asker<P>),
+}
+
+impl<P: PartialEq> Pending<P> {
+    /// Whether it belongs to a request for what is missing here that is being made, to this peer.
+    pub(crate) fn prepares(&self, request_to: &P) -> bool {
+        match self {
+            // Of all that was to be narrowed down. What was sketched in vain goes on by itself.
+            Pending::Finer(finer) => finer.peer == *request_to && finer.task.is_some() && !finer.way.again,
+            Pending::Plan(plan) => plan.peer == *request_to,
+            _ => false,
+        }
+    }
 }
 
 pub(crate) struct Announcement {
@@ -39,8 +54,7 @@ pub(crate) struct Probe<P> {
 pub(crate) struct Finer<P> {
     pub(crate) peer: P,
     pub(crate) task: Option<TaskId>,
-    /// How many times finer spans led here.
-    pub(crate) depth: u32,
+    pub(crate) way: Way,
     /// What was asked, if it was a probe.
     pub(crate) probed: Option<KeyRange>,
 }

@@ -29,6 +29,15 @@ pub(crate) enum Source<P> {
     Peer(P),
 }
 
+/// How a range was come to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Way {
+    /// How many times finer spans led here.
+    pub(crate) depth: u32,
+    /// Whether it is of a range that was asked for in vain the last time: then more differs than counts tell.
+    pub(crate) again: bool,
+}
+
 /// A range in which something differs.
 #[derive(Clone, Debug)]
 pub(crate) struct Task<P> {
@@ -38,8 +47,7 @@ pub(crate) struct Task<P> {
     /// Several spans taken together: see [`Difference::apart`].
     pub(crate) apart: Option<u64>,
     pub(crate) source: Source<P>,
-    /// How many times finer spans led here.
-    pub(crate) depth: u32,
+    pub(crate) way: Way,
     /// Peers that did not help.
     pub(crate) tried: BTreeSet<P>,
     unconfirmed: u32,
@@ -97,7 +105,7 @@ impl<P: Clone + Ord> Pursuit<P> {
         &mut self,
         difference: Difference,
         source: Source<P>,
-        depth: u32,
+        way: Way,
         not_before: Duration,
         limit: usize,
     ) -> bool {
@@ -109,13 +117,13 @@ impl<P: Clone + Ord> Pursuit<P> {
         if self.tasks.len() >= limit || self.overlaps(&difference.range) {
             return false;
         }
-        self.insert(difference, source, depth, Some(not_before));
+        self.insert(difference, source, way, Some(not_before));
         true
     }
 
     /// A range that is being asked about from now on. The caller has made sure that nothing else covers it.
-    pub(crate) fn lock(&mut self, difference: Difference, source: Source<P>, depth: u32) -> TaskId {
-        self.insert(difference, source, depth, None)
+    pub(crate) fn lock(&mut self, difference: Difference, source: Source<P>, way: Way) -> TaskId {
+        self.insert(difference, source, way, None)
     }
 
     pub(crate) fn overlaps(&self, range: &KeyRange) -> bool {
@@ -247,19 +255,13 @@ impl<P: Clone + Ord> Pursuit<P> {
         }
     }
 
-    fn insert(
-        &mut self,
-        difference: Difference,
-        source: Source<P>,
-        depth: u32,
-        not_before: Option<Duration>,
-    ) -> TaskId {
+    fn insert(&mut self, difference: Difference, source: Source<P>, way: Way, not_before: Option<Duration>) -> TaskId {
         let id = TaskId(self.next);
         self.next += 1;
         let Difference { range, theirs, ours, apart, .. } = difference;
         let (tried, unconfirmed, failed) = (BTreeSet::new(), 0, 0);
         self.starts.insert((range.start(), id));
-        let task = Task { range, theirs, ours, apart, source, depth, tried, unconfirmed, failed, not_before };
+        let task = Task { range, theirs, ours, apart, source, way, tried, unconfirmed, failed, not_before };
         self.tasks.insert(id, task);
         id
     }

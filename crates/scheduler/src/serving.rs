@@ -14,7 +14,7 @@ use crate::{
     metrics,
     peers::{REFUSALS, bytes_rate, cost_rate, request_rate},
     pending::{Asker, Pending, WantHead},
-    pursuit::Source,
+    pursuit::{Source, Way},
     window,
 };
 
@@ -264,7 +264,7 @@ impl<P: Clone + Ord + Debug> Engine<P> {
             let fits = bytes < self.ctx.config.limits.request_bytes && tasks.len() < self.ctx.config.limits.tasks;
             if fits && window::covers(&own, &range) && !group.pursuit.overlaps(&range) {
                 let difference = Difference { range, theirs: ids.len() as u64, ours: 0, before: None, apart: None };
-                tasks.push(group.pursuit.lock(difference, Source::Peer(peer.clone()), 0));
+                tasks.push(group.pursuit.lock(difference, Source::Peer(peer.clone()), Way::default()));
                 bytes += 16 + 4 * ids.len();
                 ranges.push(RangeWant { range, ask: Ask::Ids(ids) });
             }

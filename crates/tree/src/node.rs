@@ -309,6 +309,15 @@ impl Node {
         }
     }
 
+    /// Makes room for a few keys in a leaf without any: where a batch is scattered over a stored set, each gets about one.
+    pub(crate) fn spare_some(&mut self) {
+        if let Body::Leaf(keys) = &mut self.body
+            && keys.len() == keys.capacity()
+        {
+            keys.reserve_exact(SOME);
+        }
+    }
+
     /// Adds `keys` at the end of a leaf.
     pub(crate) fn append(&mut self, more: &[Raw], last: bool) {
         if let Body::Leaf(keys) = self.changing(self.len(), last) {
@@ -359,6 +368,9 @@ impl Node {
         size_of::<Node>() + 16 + body + self.edge.heap_bytes()
     }
 }
+
+/// Room for a few keys.
+const SOME: usize = 8;
 
 /// Room for one more: half as much again, which wastes less than doubling.
 fn make_room<T>(entries: &mut Vec<T>) {

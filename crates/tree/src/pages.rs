@@ -19,6 +19,12 @@ pub struct PageId {
 pub trait PageStore: Send + Sync {
     /// The bytes of the page at `id`, as [`PageWrite::Put`] gave them; `None` where there is none.
     fn read(&self, id: &PageId) -> Result<Option<Vec<u8>>, Box<dyn std::error::Error + Send + Sync>>;
+
+    /// The bytes that belong at `id`, made anew where those that [`read`](PageStore::read) gave do not have the digest that they
+    /// should have; `None` if they cannot be. The tree checks every page, so that a store need not.
+    fn restore(&self, _id: &PageId) -> Result<Option<Vec<u8>>, Box<dyn std::error::Error + Send + Sync>> {
+        Ok(None)
+    }
 }
 
 /// A change to the stored pages that a flush asks for.

@@ -282,7 +282,9 @@ fn change_below(
 ) -> Result<(), PageError> {
     if let Child::Stored(level) = child {
         let id = PageId { level: *level, first: Key::from_bytes(*first) };
-        *child = Child::Page(source.load(&id, digest)?);
+        let mut node = source.take(&id, digest)?;
+        Arc::make_mut(&mut node).spare_some();
+        *child = Child::Page(node);
     }
     let Child::Page(node) = child else { return Ok(()) };
     let node = Arc::make_mut(node);

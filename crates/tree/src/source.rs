@@ -46,6 +46,13 @@ impl Cache {
             self.bytes = self.bytes.saturating_sub(old.heap_bytes());
         }
     }
+
+    /// Lets go of a page, if it is kept.
+    fn take(&mut self, level: u8, digest: Digest) -> Option<Arc<Node>> {
+        let node = self.pages.pop(&(level, digest))?;
+        self.bytes = self.bytes.saturating_sub(node.heap_bytes());
+        Some(node)
+    }
 }
 
 impl Source {
@@ -93,12 +100,27 @@ impl Source {
         if let Some(node) = cached {
             return Ok(node);
         }
-        let Some(store) = &self.store else { return Err(PageError::Missing { id: *id }) };
-        let bytes = store.read(id).map_err(|source| PageError::Store { id: *id, source: source.into() })?;
-        let bytes = bytes.ok_or(PageError::Missing { id: *id })?;
-        let node = Arc::new(page::decode(id, digest, &bytes)?);
+        let node = self.read(id, digest)?;
         self.lock().put(digest, node.clone());
         Ok(node)
+    }
+
+    /// The same, to be changed: what is stored there is of no use after that, so it neither stays in the cache nor has to be copied.
+    pub(crate) fn take(&self, id: &PageId, digest: Digest) -> Result<Arc<Node>, PageError> {
+        let cached = self.lock().take(id.level, digest);
+        cached.map_or_else(|| self.read(id, digest), Ok)
+    }
+
+    fn read(&self, id: &PageId, digest: Digest) -> Result<Arc<Node>, PageError> {
+        let Some(store) = &self.store else { return Err(PageError::Missing { id: *id }) };
+        let failed =
+            |source: Box<dyn std::error::Error + Send + Sync>| PageError::Store { id: *id, source: source.into() };
+        let bytes = store.read(id).map_err(failed)?.ok_or(PageError::Missing { id: *id })?;
+        let node = page::decode(id, digest, &bytes).or_else(|corrupt| {
+            let restored = store.restore(id).map_err(failed)?;
+            restored.map_or(Err(corrupt), |bytes| page::decode(id, digest, &bytes))
+        });
+        Ok(Arc::new(node?))
     }
 
     pub(crate) fn lock(&self) -> std::sync::MutexGuard<'_, Cache> {

@@ -280,6 +280,11 @@ pub(super) fn seal_page(page: &[u8]) -> Vec<u8> {
     row
 }
 
+/// The page in a row of [`PAGES`], whatever is in it: the tree checks it against its digest.
+pub(super) fn page_in(row: &[u8]) -> Option<&[u8]> {
+    row.split_first_chunk::<8>().map(|(_, page)| page)
+}
+
 /// The page in a row of [`PAGES`]; `None` if it is not what was written.
 pub(super) fn open_page(row: &[u8]) -> Option<&[u8]> {
     let (check, page) = row.split_first_chunk::<8>()?;

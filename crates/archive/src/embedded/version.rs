@@ -14,7 +14,8 @@ use redb::{AccessGuard, Range, ReadOnlyTable, ReadTransaction, ReadableTable};
 use super::{
     schema::{
         CONTENT, CONTENT_KEY, CorruptRow, IDS, KEYS, MESSAGES, MessageRow, PAGE_KEY, PAGES, REFUSED, Topics, Which,
-        content_key, content_part, id_key, open_page, page_key, part, refused_key, refused_message, topic_hash,
+        content_key, content_part, id_key, open_page, page_in, page_key, part, refused_key, refused_message,
+        topic_hash,
     },
     store::guarded,
 };
@@ -216,16 +217,15 @@ impl Version {
 }
 
 impl Pages {
-    /// What is stored at `id`: for what is held, its own page or else that of what is kept, which is the same there.
-    fn stored(&self, id: &PageId) -> Result<Option<Vec<u8>>, Failure> {
+    /// What is stored at `id`, opened so: for what is held, its own page or else that of what is kept, which is the same there.
+    fn stored(&self, id: &PageId, open: fn(&[u8]) -> Option<&[u8]>) -> Result<Option<Vec<u8>>, Failure> {
         let places = match self.which {
             Which::Kept => &[Which::Kept][..],
             Which::Held => &[Which::Held, Which::Kept],
         };
         for which in places {
             if let Some(row) = self.version.pages.get(&page_key(&self.group, *which, id))? {
-                // A damaged page counts as none: it is rebuilt.
-                return Ok(open_page(row.value()).map(<[u8]>::to_vec));
+                return Ok(open(row.value()).map(<[u8]>::to_vec));
             }
         }
         Ok(None)
@@ -263,9 +263,14 @@ impl Pages {
 impl PageStore for Pages {
     fn read(&self, id: &PageId) -> Result<Option<Vec<u8>>, Failure> {
         self.version.context.page_reads.fetch_add(1, Ordering::Relaxed);
-        let found = guarded(|| Ok(self.stored(id)))??;
-        if found.is_some() {
-            return Ok(found);
+        let found = guarded(|| Ok(self.stored(id, page_in)))??;
+        if found.is_some() { Ok(found) } else { self.restore(id) }
+    }
+
+    fn restore(&self, id: &PageId) -> Result<Option<Vec<u8>>, Failure> {
+        // As it was written, but not the page that belongs there: more is wrong than a page.
+        if guarded(|| Ok(self.stored(id, open_page)))??.is_some() {
+            return Ok(None);
         }
         let rebuilt = guarded(|| Ok(self.rebuild(id)))??;
         if rebuilt.is_some() && self.version.context.heal(self.group, self.which, *id) {

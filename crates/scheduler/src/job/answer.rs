@@ -5,7 +5,7 @@
 use hearken_tree::{KeyRange, PageError, Span};
 use hearken_wire::{Ask, RangeWant, ShortFingerprint, TinyFingerprint, Verdict, Want, limits::SPANS_MAX};
 
-use super::{JobResult, View, short, view::salted};
+use super::{JobResult, View, narrowing, short, view::salted};
 use crate::Selection;
 
 /// Spans of a `Finer` verdict at most. 16 spans are about 200 bytes, and shrink a range in each exchange by 4 bits.
@@ -20,6 +20,22 @@ const PER_PROBE_SPAN: u64 = 12_288;
 const MAX_PROBE_SPANS: usize = 128;
 /// Cost units of comparing a range by its digest: a few chunks are hashed.
 const COMPARE_COST: u64 = 2_000;
+
+/// Cost units of answering a range, where as many keys are held as at who asks.
+pub(crate) fn cost(asked: &RangeWant) -> u64 {
+    match &asked.ask {
+        // Who asks for ids does not know how much is held there.
+        Ask::All | Ask::Ids(_) => 0,
+        Ask::Check(_) => COMPARE_COST,
+        Ask::Sketch { fingerprint, syndromes } => {
+            COMPARE_COST.saturating_add(sketch_cost(fingerprint.count, syndromes.len()))
+        }
+    }
+}
+
+fn sketch_cost(held: u64, capacity: usize) -> u64 {
+    hearken_sketch::work(usize::try_from(held).unwrap_or(usize::MAX), capacity)
+}
 
 struct Answerer<'a> {
     view: &'a View,
@@ -86,8 +102,9 @@ impl Answerer<'_> {
         if self.want.ranges.len() > 1 {
             return self.finer(range, FINER_SPANS);
         }
-        let apart = self.view.kept.count(range)?.abs_diff(theirs.count) / PER_PROBE_SPAN;
-        let spans = PROBE_SPANS.saturating_add(usize::try_from(apart).unwrap_or(MAX_PROBE_SPANS)).min(MAX_PROBE_SPANS);
+        let held = self.view.kept.count(range)?;
+        let more = (held.abs_diff(theirs.count) / PER_PROBE_SPAN).max(narrowing::spans_for(held));
+        let spans = PROBE_SPANS.saturating_add(usize::try_from(more).unwrap_or(MAX_PROBE_SPANS)).min(MAX_PROBE_SPANS);
         if self.spans < PROBE_SPANS {
             return Ok(Verdict::TooCostly);
         }
@@ -105,7 +122,7 @@ impl Answerer<'_> {
         if count.abs_diff(theirs.count) >= syndromes.len() as u64 {
             return self.finer(range, FINER_SPANS);
         }
-        if !self.afford(hearken_sketch::work(usize::try_from(count).unwrap_or(usize::MAX), syndromes.len())) {
+        if !self.afford(sketch_cost(count, syndromes.len())) {
             return Ok(Verdict::TooCostly);
         }
         match short::decode(&self.view.kept, range, self.want.salt, syndromes)? {

@@ -11,6 +11,7 @@ use hearken_wire::{Ask, RangeWant, Salt};
 
 use super::{
     Difference, View, gaps,
+    narrowing::Narrowing,
     scatter::{AGREED, Scatter},
     short,
 };
@@ -47,6 +48,7 @@ struct Planner<'a> {
     margins: Margins,
     scatter: Scatter,
     share: Share,
+    narrowing: Narrowing,
     /// Sketches that the request will have, roughly.
     sketches: u64,
     wants: Vec<RangeWant>,
@@ -76,7 +78,9 @@ pub(super) fn plan(
     let (scatter, share) = (Scatter::of(&current), Share::of(&current));
     let parts = |d: &Difference| d.theirs.abs_diff(d.ours).max(scatter.expected(d.ours)).div_ceil(PER_PART);
     let sketches = current.iter().map(parts).fold(1, u64::saturating_add);
-    let mut planner = Planner { view, salt, confirmed, margins, scatter, share, sketches, wants: Vec::new() };
+    let narrowing = Narrowing::of(&current, scatter);
+    let mut planner =
+        Planner { view, salt, confirmed, margins, scatter, share, narrowing, sketches, wants: Vec::new() };
     for (at, difference) in current.iter().enumerate() {
         let left = at.checked_sub(1).and_then(|at| current.get(at));
         let right = current.get(at + 1);
@@ -95,6 +99,9 @@ impl Planner<'_> {
         if ours == 0 {
             self.wants.push(RangeWant { range, ask: Ask::All });
             return Ok(());
+        }
+        if self.narrowing.includes(difference) {
+            return self.check(range);
         }
         let many = self.sketches >= MANY;
         let apart = apart.map(|apart| if many { apart.max(self.scatter.expected(ours)) } else { apart });
