@@ -6,8 +6,8 @@ use crate::{Trigger, pursuit::TaskId};
 
 /// What to do with the result of a [`Job`](crate::Job).
 pub(crate) enum Pending<P> {
-    /// Publish it.
-    Announce(Announcement),
+    /// Publish it: so many spans were asked for.
+    Announce { spans: usize },
     /// Ask a peer whether it has the same.
     Probe(Probe<P>),
     /// An announcement was compared.
@@ -18,13 +18,6 @@ pub(crate) enum Pending<P> {
     Plan(Plan<P>),
     /// Send an answer.
     Answer(Asker<P>),
-}
-
-pub(crate) struct Announcement {
-    pub(crate) window: Window,
-    pub(crate) salt: Salt,
-    /// How many spans were asked for.
-    pub(crate) spans: usize,
 }
 
 pub(crate) struct Probe<P> {
