@@ -2,14 +2,9 @@
 use std::{fmt::Debug, time::Duration};
 
 use hearken_tree::GroupId;
-use hearken_wire::{Ihave, ShortFingerprint, Summary};
+use hearken_wire::Ihave;
 
-use crate::{
-    Action, Engine, Job, metrics,
-    pending::{Announcement, Pending},
-    trickle::Fired,
-    window,
-};
+use crate::{Action, Engine, Job, metrics, pending::Pending, trickle::Fired, window};
 
 impl<P: Clone + Ord + Debug> Engine<P> {
     pub(crate) fn tick_announcer(&mut self, id: GroupId) {
@@ -37,33 +32,32 @@ impl<P: Clone + Ord + Debug> Engine<P> {
         let Some(group) = self.groups.get(&id) else { return };
         let window = window::settled(&self.ctx.config, &group.config, self.ctx.now.unix);
         let salt = self.ctx.salt();
-        let job = Job::Summarise { range: window.keys(), spans, salt };
-        self.index(id, job, Pending::Announce(Announcement { window, salt, spans }));
+        let budget = if spans > self.fewest_spans() { self.ctx.config.summary_budget } else { usize::MAX };
+        let job = Job::Summarise { group: id, window, spans, salt, budget };
+        self.index(id, job, Pending::Announce { spans });
     }
 
-    pub(crate) fn announce(
-        &mut self,
-        id: GroupId,
-        announcement: Announcement,
-        root: ShortFingerprint,
-        summary: Summary,
-    ) {
+    /// So many spans fit into the budget in any case.
+    fn fewest_spans(&self) -> usize {
+        hearken_wire::max_spans(self.ctx.config.summary_budget).max(1)
+    }
+
+    /// So many spans took `size` bytes, more than expected: fewer of them, down to as many as fit in any case.
+    pub(crate) fn summarise_shorter(&mut self, id: GroupId, spans: usize, size: usize) {
+        let (fewest, budget) = (self.fewest_spans(), self.ctx.config.summary_budget);
         let Some(group) = self.groups.get_mut(&id) else { return };
-        group.count = Some(root.count);
-        let Announcement { window, salt, spans } = announcement;
-        let ihave = Ihave { group: id, window, salt, root, summary };
-        let (size, budget) = (ihave.encode().map_or(usize::MAX, |bytes| bytes.len()), self.ctx.config.summary_budget);
-        let fewest = hearken_wire::max_spans(budget).max(1);
-        if size > budget && spans > fewest {
-            // Spans came out larger than expected: fewer of them, down to as many as fit in any case.
-            group.spans = (spans * budget / size).clamp(fewest, spans - 1);
-            let fewer = group.spans;
-            return self.summarise(id, fewer);
-        }
-        group.spans = (spans + 1).min(hearken_wire::likely_spans(budget).max(1));
+        group.spans = (spans * budget / size).clamp(fewest, (spans - 1).max(fewest));
+        let fewer = group.spans;
+        self.summarise(id, fewer);
+    }
+
+    pub(crate) fn announce(&mut self, id: GroupId, spans: usize, ihave: Ihave) {
+        let Some(group) = self.groups.get_mut(&id) else { return };
+        group.count = Some(ihave.root.count);
+        group.spans = (spans + 1).min(hearken_wire::likely_spans(self.ctx.config.summary_budget).max(1));
         group.announcing = false;
-        group.heard_before(salt, root);
-        group.trickle.announced(salt);
+        group.heard_before(ihave.salt, ihave.root);
+        group.trickle.announced(ihave.salt);
         metrics::announcement("sent");
         self.ctx.emit(Action::Announce(ihave));
     }

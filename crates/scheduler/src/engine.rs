@@ -213,9 +213,8 @@ impl<P: Clone + Ord + Debug> Engine<P> {
             }
         };
         match (pending, result) {
-            (Pending::Announce(announcement), JobResult::Summary { root, summary }) => {
-                self.announce(group, announcement, root, summary);
-            }
+            (Pending::Announce { spans }, JobResult::Summary(ihave)) => self.announce(group, spans, ihave),
+            (Pending::Announce { spans }, JobResult::TooLong(size)) => self.summarise_shorter(group, spans, size),
             (Pending::Probe(probe), JobResult::Fingerprint(root)) => self.send_probe(group, probe, root),
             (Pending::Heard { window, salt }, JobResult::Compared(compared)) => {
                 self.heard(group, window, salt, compared);
@@ -238,7 +237,7 @@ impl<P: Clone + Ord + Debug> Engine<P> {
 
     fn index_failed(&mut self, group: GroupId, pending: Pending<P>) {
         match pending {
-            Pending::Announce(_) => self.announcing(group, false),
+            Pending::Announce { .. } => self.announcing(group, false),
             Pending::Probe(probe) => self.probe_failed(group, probe),
             Pending::Heard { .. } => self.not_heard(group),
             Pending::Finer(finer) => {

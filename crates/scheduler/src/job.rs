@@ -6,10 +6,11 @@ mod narrowing;
 mod plan;
 mod scatter;
 mod short;
+mod summarise;
 mod view;
 
-use hearken_tree::{KeyRange, PageError};
-use hearken_wire::{RangeWant, Salt, ShortFingerprint, Summary, Verdict, Want};
+use hearken_tree::{GroupId, KeyRange, PageError};
+use hearken_wire::{Ihave, RangeWant, Salt, ShortFingerprint, Summary, Verdict, Want, Window};
 
 use crate::Selection;
 
@@ -22,14 +23,18 @@ pub use view::View;
 /// Index work that the engine asks for, to be run away from it on a [`View`].
 #[derive(Clone, Debug)]
 pub enum Job {
-    /// Summarise what is kept in `range` in at most `spans` spans.
+    /// Summarise what is kept in `window` in at most `spans` spans, for an IHAVE of at most `budget` bytes.
     Summarise {
+        /// The group it is about.
+        group: GroupId,
         /// The settled window.
-        range: KeyRange,
+        window: Window,
         /// At most so many spans.
         spans: usize,
         /// Shortens the digests.
         salt: Salt,
+        /// At most so many bytes; with more, nothing is hashed.
+        budget: usize,
     },
     /// Fingerprint what is kept or refused in `range`: what a probe asks about.
     Fingerprint {
@@ -103,12 +108,9 @@ pub struct Compared {
 #[derive(Clone, Debug)]
 pub enum JobResult {
     /// Of [`Job::Summarise`].
-    Summary {
-        /// Fingerprint of the whole range.
-        root: ShortFingerprint,
-        /// Its spans.
-        summary: Summary,
-    },
+    Summary(Ihave),
+    /// Of [`Job::Summarise`]: the IHAVE would have so many bytes.
+    TooLong(usize),
     /// Of [`Job::Fingerprint`].
     Fingerprint(ShortFingerprint),
     /// Of [`Job::Compare`].
@@ -138,9 +140,8 @@ impl Job {
     /// sketched or looked for gaps.
     pub fn run(self, view: &View) -> Result<JobResult, IndexFailed> {
         Ok(match self {
-            Job::Summarise { range, spans, salt } => {
-                let root = salt.shorten(&view.kept.fingerprint(&range)?);
-                JobResult::Summary { root, summary: view::salted(&salt, view.kept.summary(&range, spans)?) }
+            Job::Summarise { group, window, spans, salt, budget } => {
+                summarise::summarise(view, (group, window, salt), spans, budget)?
             }
             Job::Fingerprint { range, salt } => JobResult::Fingerprint(salt.shorten(&view.held.fingerprint(&range)?)),
             Job::Compare { salt, summary, root, within } => {

@@ -9,8 +9,8 @@ use crate::{
 
 /// What to do with the result of a [`Job`](crate::Job).
 pub(crate) enum Pending<P> {
-    /// Publish it.
-    Announce(Announcement),
+    /// Publish it: so many spans were asked for.
+    Announce { spans: usize },
     /// Ask a peer whether it has the same.
     Probe(Probe<P>),
     /// An announcement was compared.
@@ -33,13 +33,6 @@ impl<P: PartialEq> Pending<P> {
             _ => false,
         }
     }
-}
-
-pub(crate) struct Announcement {
-    pub(crate) window: Window,
-    pub(crate) salt: Salt,
-    /// How many spans were asked for.
-    pub(crate) spans: usize,
 }
 
 pub(crate) struct Probe<P> {

@@ -29,10 +29,8 @@ fn length(frame: &Frame) -> usize {
 fn ihave(theirs: &Tree, salt: Salt) -> Ihave {
     let mut spans = likely_spans(1024);
     loop {
-        let job = Job::Summarise { range: WINDOW.keys(), spans, salt };
-        let JobResult::Summary { root, summary } = job.run(&view(theirs)).unwrap() else { panic!() };
-        let ihave = Ihave { group: GroupId([1; 16]), window: WINDOW, salt, root, summary };
-        if ihave.encode().unwrap().len() <= 1024 {
+        let job = Job::Summarise { group: GroupId([1; 16]), window: WINDOW, spans, salt, budget: 1024 };
+        if let JobResult::Summary(ihave) = job.run(&view(theirs)).unwrap() {
             return ihave;
         }
         spans = spans * 15 / 16;
@@ -87,6 +85,22 @@ fn ask(theirs: &Tree, salt: Salt, ranges: Vec<RangeWant>, ours: &View) -> (usize
     }
     let answer = Answer { request: RequestId(1), holds: WINDOW, verdicts: verdicts.into() };
     (sent, length(&Frame::Answer(answer)) + 5, keys, finer)
+}
+
+/// The length is known before anything is hashed, to the byte.
+#[test]
+fn a_summary_is_too_long_by_the_bytes_that_it_would_take() {
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    let keys = (0..20_000).map(|_| Key::new(rng.random_range(WINDOW.from..WINDOW.to), Id(rng.random())));
+    let view = view(&Tree::from_sorted(keys.collect::<BTreeSet<Key>>()).unwrap());
+    for spans in [1, 2, 9, 70] {
+        let (group, salt) = (GroupId([1; 16]), Salt(7));
+        let run = |budget| Job::Summarise { group, window: WINDOW, spans, salt, budget }.run(&view).unwrap();
+        let JobResult::Summary(ihave) = run(usize::MAX) else { panic!() };
+        let length = ihave.encode().unwrap().len();
+        assert!(matches!(run(length), JobResult::Summary(same) if same == ihave));
+        assert!(matches!(run(length - 1), JobResult::TooLong(found) if found == length));
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use crate::kernel::Kernel;
 use crate::short_id::ShortId;
 
 /// How many elements are collected before the inner loop runs over them.
-const BLOCK: usize = 256;
+const BLOCK: usize = 1024;
 
 /// The sums of the powers 1, 3, 5, ..., 2c - 1 of a set's short ids over GF(2^32), c being the capacity.
 ///

@@ -55,7 +55,11 @@ fn short_ids() {
     let vectors = read();
     for entry in entries(&vectors, "short_ids") {
         let (salt, id, expected) = (number(&entry["salt"]), bytes(&entry["id"]), number(&entry["short_id"]));
-        assert_eq!(u64::from(ShortIds::new(salt).of(&id).get()), expected);
+        let hash = ShortIds::new(salt);
+        assert_eq!(u64::from(hash.of(&id).get()), expected);
+        let (mut several, first) = (vec![hash.of(&[0; 32])], hash.of(&[1; 32]));
+        hash.of_each(&[[1; 32], id], &mut several);
+        assert_eq!(several, [hash.of(&[0; 32]), first, hash.of(&id)]);
         assert_eq!(short_id(salt, &id), expected);
     }
 }

@@ -1,5 +1,5 @@
 //! Walking along the chunks of one level.
-use std::{borrow::Borrow, sync::Arc};
+use std::{borrow::Borrow, ops::ControlFlow, sync::Arc};
 
 use crate::{
     PageError,
@@ -115,16 +115,17 @@ impl<S: Borrow<Source>> Cursor<S> {
 
 /// Number of keys before `key`.
 pub(crate) fn rank(source: &Source, root: &Entry, key: &Raw) -> Result<u64, PageError> {
-    let mut entry = root.clone();
-    let mut rank = 0;
-    while *key > entry.first {
-        let Some(node) = source.node(&entry)? else { return Ok(rank + 1) };
-        if let Body::Leaf(keys) = &node.body {
-            return Ok(rank + before(keys, key) as u64);
-        }
-        let index = node.find(key);
-        rank += node.count_before(index);
-        entry = node.entry(index);
+    if *key <= root.first {
+        return Ok(0);
     }
-    Ok(rank)
+    let mut rank = 0;
+    let found = source.descend(root, |node| match &node.body {
+        Body::Leaf(keys) => ControlFlow::Break(rank + before(keys, key) as u64),
+        Body::Inner(inner) => {
+            let index = node.find(key);
+            rank += node.count_before(index);
+            if inner.firsts[index] == *key { ControlFlow::Break(rank) } else { ControlFlow::Continue(index) }
+        }
+    })?;
+    Ok(found.unwrap_or(rank + 1))
 }

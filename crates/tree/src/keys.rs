@@ -31,27 +31,6 @@ impl Keys {
         Keys { end: *range.end().as_bytes(), state: start.unwrap_or(State::Done) }
     }
 
-    /// Hands the keys left to `visit` in order, many at a time, as [`Key::as_bytes`](crate::Key::as_bytes) gives them: for whoever
-    /// reads a million of them.
-    pub fn for_each_slice(mut self, mut visit: impl FnMut(&[Raw])) -> Result<(), PageError> {
-        loop {
-            match &self.state {
-                State::Leaf(_, node, at) => {
-                    let keys = node.firsts().get(*at..).unwrap_or_default();
-                    let inside = keys.partition_point(|key| *key < self.end);
-                    visit(keys.get(..inside).unwrap_or_default());
-                    if inside < keys.len() {
-                        return Ok(());
-                    }
-                }
-                State::Single(cursor, true) if *cursor.first() < self.end => visit(&[*cursor.first()]),
-                State::Start(..) | State::Single(..) => {}
-                State::Done => return Ok(()),
-            }
-            self.advance()?;
-        }
-    }
-
     /// Goes to the next chunk of keys.
     fn advance(&mut self) -> Result<(), PageError> {
         self.state = match std::mem::replace(&mut self.state, State::Done) {

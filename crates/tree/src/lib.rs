@@ -39,7 +39,7 @@
 //! | `digest` | how chunks are hashed; `edge`: saved hashers where most keys arrive |
 //! | `node` | chunks in memory; `search`: finding a key in one |
 //! | `page`, `pages`, `source`, `flush` | chunks as pages: their bytes, the [`PageStore`], the cache, storing what changed |
-//! | `cursor`, `keys` | walking along the chunks of a level, and along the keys |
+//! | `cursor`, `keys`, `visit` | walking along the chunks of a level, along the keys, and along many of them at once |
 //! | `build` | a tree from sorted keys, bottom up |
 //! | `between`, `cuts` | fingerprints of ranges with honest runs at their ends, and what is remembered of them |
 //! | `sequence`, `pieces` | the one idea behind changes and ranges: entries of a level, some new or gone, are cut into chunks anew where that matters; `edges`: the short way at the ends of a range |
@@ -76,6 +76,7 @@ mod snapshot;
 mod source;
 mod summary;
 mod tree;
+mod visit;
 
 pub use comparer::Comparer;
 pub use fingerprint::{Digest, Fingerprint, Span};

@@ -491,6 +491,11 @@ impl Inner {
         (last, before - self.counts().next_back().unwrap_or(0))
     }
 
+    /// Number of keys under the entry at `index`.
+    pub(crate) fn count(&self, index: usize) -> u64 {
+        count_in(&self.known_sum(index))
+    }
+
     pub(crate) fn child(&self, index: usize) -> &Child {
         self.children.get(index).unwrap_or(&Child::Key)
     }

@@ -1,3 +1,5 @@
+use std::ops::ControlFlow;
+
 use crate::{
     Comparer, Fingerprint, Key, KeyRange, Keys, PageError, PageId, Span, between, cursor, digest,
     edit::Core,
@@ -7,6 +9,7 @@ use crate::{
     shape::{Raw, Shape},
     source::Source,
     summary::{self, Cut},
+    visit,
 };
 
 /// A set as it stood when [`Tree::snapshot`](crate::Tree::snapshot) was called. Cheap to clone, safe to read from other threads.
@@ -94,22 +97,18 @@ impl Snapshot {
 
     /// The key with `rank` keys before it; `None` if there are not more. O(Q log n).
     pub fn nth(&self, rank: u64) -> Result<Option<Key>, PageError> {
-        let Some(mut entry) = self.root.clone().filter(|root| rank < root.count()) else { return Ok(None) };
-        let mut rest = rank;
-        while let Some(node) = self.source.node(&entry)? {
-            match &node.body {
-                Body::Leaf(keys) => {
-                    let key = usize::try_from(rest).ok().and_then(|at| keys.get(at));
-                    return Ok(key.copied().map(Key::from_bytes));
-                }
-                Body::Inner(inner) => {
-                    let (index, before) = inner.find_rank(rest);
-                    rest -= before;
-                    entry = node.entry(index);
-                }
+        let Some(root) = self.root.as_ref().filter(|root| rank < root.count()) else { return Ok(None) };
+        let (mut rest, mut first) = (rank, root.first);
+        let found = self.source.descend(root, |node| match &node.body {
+            Body::Leaf(keys) => ControlFlow::Break(usize::try_from(rest).ok().and_then(|at| keys.get(at)).copied()),
+            Body::Inner(inner) => {
+                let (index, before) = inner.find_rank(rest);
+                rest -= before;
+                first = inner.firsts[index];
+                ControlFlow::Continue(index)
             }
-        }
-        Ok(Some(Key::from_bytes(entry.first)))
+        })?;
+        Ok(found.unwrap_or(Some(first)).map(Key::from_bytes))
     }
 
     /// The first key that is not before `key`; `None` if there is none. O(log n).
@@ -124,19 +123,42 @@ impl Snapshot {
         Keys::new(&self.source, self.root.as_ref(), range)
     }
 
+    /// Hands the keys in `range` to `visit` in order, many at a time, as [`Key::as_bytes`] gives them: for whoever reads a million
+    /// of them. Loads one page at a time. After an error some have been handed over.
+    pub fn visit(&self, range: &KeyRange, mut visit: impl FnMut(&[[u8; Key::LEN]])) -> Result<(), PageError> {
+        let Some(root) = &self.root else { return Ok(()) };
+        visit::visit(&self.source, root, (range.start().as_bytes(), range.end().as_bytes()), &mut visit)
+    }
+
     /// Cuts `range` into at most `parts` consecutive spans that cover it, of about equal counts, cut at chunk boundaries
     /// where such are near. At least two if `range` holds two keys and `parts` allows it.
     ///
     /// Every cut is the shortest prefix that separates the keys on its two sides, padded with zeros.
     pub fn split(&self, range: &KeyRange, parts: usize) -> Result<Vec<Span>, PageError> {
-        self.spans(range, summary::equal_counts(self, range, parts)?)
+        self.spans(&summary::equal_counts(self, range, parts)?)
     }
 
     /// Cuts `window` into at most `spans` consecutive spans that cover it: about half of them by age (finer the younger, at
     /// multiples of 2^k minutes, or beside them where a chunk starts there), the rest where the counts are largest, as
     /// [`split`](Self::split) cuts.
     pub fn summary(&self, window: &KeyRange, spans: usize) -> Result<Vec<Span>, PageError> {
-        self.spans(window, summary::by_age_and_count(self, window, spans)?)
+        self.spans(&summary::by_age_and_count(self, window, spans)?)
+    }
+
+    /// The same if it `fits`, which is told where it is cut and how many keys are between: all that a summary's length depends on,
+    /// known before anything is hashed.
+    pub fn summary_if(
+        &self,
+        window: &KeyRange,
+        spans: usize,
+        fits: impl FnOnce(&[(KeyRange, u64)]) -> bool,
+    ) -> Result<Option<Vec<Span>>, PageError> {
+        let cuts = summary::by_age_and_count(self, window, spans)?;
+        let counts = cuts.windows(2).filter_map(|pair| {
+            let range = KeyRange::new(pair[0].bound, pair[1].bound).ok()?;
+            Some((range, pair[1].rank - pair[0].rank))
+        });
+        if fits(&counts.collect::<Vec<_>>()) { self.spans(&cuts).map(Some) } else { Ok(None) }
     }
 
     /// Every chunk of several entries, with the number of its entries: what a test compares with the definition.
@@ -172,32 +194,30 @@ impl Snapshot {
 
     /// Where the first chunk starts that does not start before `key`; [`Key::MAX`] if none does. Reads no chunk of keys.
     pub(crate) fn chunk_start_from(&self, key: &Key) -> Result<Key, PageError> {
-        let key = key.as_bytes();
-        let Some(mut entry) = self.root.clone() else { return Ok(Key::MAX) };
-        if *key <= entry.first {
-            return Ok(Key::from_bytes(entry.first));
+        let (key, Some(root)) = (key.as_bytes(), &self.root) else { return Ok(Key::MAX) };
+        if *key <= root.first {
+            return Ok(Key::from_bytes(root.first));
         }
         let mut next = MAX;
-        while entry.level() > 0 {
-            let Some(node) = self.source.node(&entry)? else { break };
+        let found = self.source.descend(root, |node| {
+            let Body::Inner(inner) = &node.body else { return ControlFlow::Break(next) };
             let index = node.find(key);
-            entry = node.entry(index);
-            if entry.first == *key {
-                return Ok(Key::from_bytes(*key));
+            if inner.firsts[index] == *key {
+                return ControlFlow::Break(*key);
             }
-            next = node.firsts().get(index + 1).copied().unwrap_or(next);
-        }
-        Ok(Key::from_bytes(next))
+            next = inner.firsts.get(index + 1).copied().unwrap_or(next);
+            if node.level == 1 { ControlFlow::Break(next) } else { ControlFlow::Continue(index) }
+        })?;
+        Ok(Key::from_bytes(found.unwrap_or(next)))
     }
 
-    fn spans(&self, range: &KeyRange, cuts: Vec<Cut>) -> Result<Vec<Span>, PageError> {
-        let mut spans = Vec::with_capacity(cuts.len() + 1);
-        let mut from = Cut::at(range.start());
-        for to in cuts.into_iter().chain([Cut::at(range.end())]) {
+    fn spans(&self, cuts: &[Cut]) -> Result<Vec<Span>, PageError> {
+        let mut spans = Vec::with_capacity(cuts.len());
+        for pair in cuts.windows(2) {
+            let [from, to] = pair else { continue };
             if let (Ok(range), Ok(held)) = (KeyRange::new(from.bound, to.bound), KeyRange::new(from.start, to.start)) {
                 spans.push(Span { range, fingerprint: self.fingerprint(&held)? });
             }
-            from = to;
         }
         Ok(spans)
     }

@@ -1,12 +1,15 @@
 //! Where chunks come from when they are not in memory: the store, through a cache of decoded pages.
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    ops::ControlFlow,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use lru::LruCache;
 
 use crate::{
     Digest, Key, PageError, PageId, PageStore,
     cuts::Cuts,
-    node::{Child, Entry, Inner, Node},
+    node::{Body, Child, Entry, Inner, Node},
     page,
     shape::Shape,
 };
@@ -91,6 +94,30 @@ impl Source {
             Child::Key => look(None),
             Child::Page(node) => look(Some(node)),
             Child::Stored(_) => look(self.node(&inner.entry(index))?.as_deref()),
+        }
+    }
+
+    /// Goes down from the root: `step` says of each chunk which entry to go on with, or what was looked for. `None` if that led to
+    /// a single key. Chunks in memory are looked at where they are: sharing them would write to each.
+    pub(crate) fn descend<R>(
+        &self,
+        root: &Entry,
+        mut step: impl FnMut(&Node) -> ControlFlow<R, usize>,
+    ) -> Result<Option<R>, PageError> {
+        self.node(root)?.map_or(Ok(None), |node| self.descend_in(&node, &mut step))
+    }
+
+    fn descend_in<R>(
+        &self,
+        node: &Node,
+        step: &mut impl FnMut(&Node) -> ControlFlow<R, usize>,
+    ) -> Result<Option<R>, PageError> {
+        match (step(node), &node.body) {
+            (ControlFlow::Break(found), _) => Ok(Some(found)),
+            (ControlFlow::Continue(index), Body::Inner(inner)) => {
+                self.with_child(inner, index, |child| child.map_or(Ok(None), |child| self.descend_in(child, step)))
+            }
+            (ControlFlow::Continue(_), Body::Leaf(_)) => Ok(None),
         }
     }
 

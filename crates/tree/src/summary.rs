@@ -1,4 +1,6 @@
 //! Where summaries and splits are cut.
+use std::ops::ControlFlow;
+
 use crate::{Key, KeyRange, PageError, Snapshot, node::Body, shortest_separator};
 
 /// One minute in nanoseconds: the finest cut by age.
@@ -7,6 +9,8 @@ const MINUTE: u64 = 60_000_000_000;
 /// Where a set is cut.
 #[derive(Clone, Copy)]
 pub(crate) struct Cut {
+    /// Number of keys before.
+    pub(crate) rank: u64,
     /// As it travels.
     pub(crate) bound: Key,
     /// No key of the set lies between the bound and this one, at which a chunk starts if it can be.
@@ -14,59 +18,60 @@ pub(crate) struct Cut {
 }
 
 impl Cut {
-    pub(crate) fn at(bound: Key) -> Cut {
-        Cut { bound, start: bound }
+    fn at(set: &Snapshot, bound: Key) -> Result<Cut, PageError> {
+        Ok(Cut { rank: set.rank(&bound)?, bound, start: bound })
     }
 }
 
-/// Cuts of `range` into at most `parts` stretches of about equal counts.
+/// Cuts of `range` into at most `parts` stretches of about equal counts, with those at its two ends.
 pub(crate) fn equal_counts(set: &Snapshot, range: &KeyRange, parts: usize) -> Result<Vec<Cut>, PageError> {
-    let (low, high) = (set.rank(&range.start())?, set.rank(&range.end())?);
-    let mut cuts = Vec::new();
-    cut_equally(set, low, high, parts as u64, &mut cuts)?;
+    let (start, end) = (Cut::at(set, range.start())?, Cut::at(set, range.end())?);
+    let mut cuts = vec![start];
+    cut_equally(set, start.rank, end.rank, parts as u64, &mut cuts)?;
+    cuts.push(end);
     Ok(cuts)
 }
 
-/// Cuts of `window` into at most `spans` stretches: about half of the cuts by age, the others where the counts are largest.
+/// Cuts of `window` into at most `spans` stretches, with those at its two ends: about half of the cuts by age, the others where
+/// the counts are largest.
 pub(crate) fn by_age_and_count(set: &Snapshot, window: &KeyRange, spans: usize) -> Result<Vec<Cut>, PageError> {
-    let (low, high) = (set.rank(&window.start())?, set.rank(&window.end())?);
-    let mut cuts = Vec::new();
-    if low == high || spans < 2 {
-        return Ok(cuts);
+    let (start, end) = (Cut::at(set, window.start())?, Cut::at(set, window.end())?);
+    let whole = vec![start, end];
+    if start.rank == end.rank || spans < 2 {
+        return Ok(whole);
     }
-    let (Some(first), Some(last)) = (set.nth(low)?, set.nth(high - 1)?) else { return Ok(cuts) };
-    // The cuts by age, each with its rank, without cuts that have nothing before or behind them.
-    let mut by_age = vec![(low, Cut::at(window.start()))];
+    let (Some(first), Some(last)) = (set.nth(start.rank)?, set.nth(end.rank - 1)?) else { return Ok(whole) };
+    // The cuts by age, without those that have nothing before or behind them.
+    let mut by_age = vec![start];
     for time in dyadic_times(first.timestamp(), last.timestamp().saturating_add(1), spans / 2) {
-        let key = Key::at(time);
-        let rank = set.rank(&key)?;
-        if rank > by_age.last().map_or(low, |(rank, _)| *rank) && rank < high {
-            by_age.push((rank, Cut::at(key)));
+        let cut = Cut::at(set, Key::at(time))?;
+        if by_age.last().is_none_or(|last| cut.rank > last.rank) && cut.rank < end.rank {
+            by_age.push(cut);
         }
     }
-    by_age.push((high, Cut::at(window.end())));
-    let bounds = at_chunk_starts(set, &by_age)?;
-    let counts: Vec<u64> = bounds.windows(2).map(|pair| pair[1].0 - pair[0].0).collect();
+    by_age.push(end);
+    let by_age = at_chunk_starts(set, &by_age)?;
+    let counts: Vec<u64> = by_age.windows(2).map(|pair| pair[1].rank - pair[0].rank).collect();
     let largest = largest_count(&counts, spans as u64);
-    for pair in bounds.windows(2) {
-        let count = pair[1].0 - pair[0].0;
-        cut_equally(set, pair[0].0, pair[1].0, count.div_ceil(largest), &mut cuts)?;
-        cuts.push(pair[1].1);
+    let mut cuts = vec![start];
+    for pair in by_age.windows(2) {
+        let (low, high) = (pair[0].rank, pair[1].rank);
+        cut_equally(set, low, high, (high - low).div_ceil(largest), &mut cuts)?;
+        cuts.push(pair[1]);
     }
-    cuts.pop();
     Ok(cuts)
 }
 
 /// The same cuts, those inside moved to where a chunk starts if one does so near enough: then no keys have to be hashed for the
 /// fingerprints beside it, here and wherever about the same keys are held.
-fn at_chunk_starts(set: &Snapshot, cuts: &[(u64, Cut)]) -> Result<Vec<(u64, Cut)>, PageError> {
+fn at_chunk_starts(set: &Snapshot, cuts: &[Cut]) -> Result<Vec<Cut>, PageError> {
     let mut moved = cuts.to_vec();
     for (triple, to) in cuts.windows(3).zip(moved.iter_mut().skip(1)) {
-        let [(before, _), (rank, _), (after, _)] = triple else { continue };
+        let [before, cut, after] = triple else { continue };
         // Less than half of what lies on either side, so they stay in order.
-        let slack = (rank - before).min(after - rank) / 4;
-        if let Some((rank, first)) = chunk_start_near(set, *rank, slack)? {
-            *to = (rank, cut_before(set, rank, &first)?);
+        let slack = (cut.rank - before.rank).min(after.rank - cut.rank) / 4;
+        if let Some((rank, first)) = chunk_start_near(set, cut.rank, slack)? {
+            *to = cut_before(set, rank, first)?;
         }
     }
     Ok(moved)
@@ -128,42 +133,39 @@ fn scaled(count: u64, part: u64, parts: u64) -> u64 {
     count / parts * part + count % parts * part / parts
 }
 
-/// A key with about `rank` keys before it, at most `slack` more or fewer: where the highest chunk starts that does so.
+/// A cut with about `rank` keys before it, at most `slack` more or fewer: where the highest chunk starts that does so.
 fn cut_near(set: &Snapshot, rank: u64, slack: u64) -> Result<Cut, PageError> {
     match chunk_start_near(set, rank, slack)? {
-        Some((rank, first)) => cut_before(set, rank, &first),
-        None => set.nth(rank)?.map_or(Ok(Cut::at(Key::MAX)), |first| cut_before(set, rank, &first)),
+        Some((rank, first)) => cut_before(set, rank, first),
+        None => cut_before(set, rank, set.nth(rank)?.unwrap_or(Key::MAX)),
     }
 }
 
 /// The first key of the highest chunk that starts at most `slack` keys before or after the key with this `rank`, with its rank.
 fn chunk_start_near(set: &Snapshot, rank: u64, slack: u64) -> Result<Option<(u64, Key)>, PageError> {
+    let Some(root) = &set.root else { return Ok(None) };
     let mut before = 0;
-    let mut entry = set.root.clone();
-    while let Some(node) = entry.as_ref().map_or(Ok(None), |entry| set.source.node(entry))? {
-        let Body::Inner(inner) = &node.body else { break };
+    let found = set.source.descend(root, |node| {
+        let Body::Inner(inner) = &node.body else { return ControlFlow::Break(None) };
         let (index, more) = inner.find_rank(rank - before);
-        let child = node.entry(index);
-        let (start, end) = (before + more, before + more + child.count());
+        let (start, end) = (before + more, before + more + inner.count(index));
         if start > 0 && rank - start <= slack && rank - start <= end - rank {
-            return Ok(Some((start, Key::from_bytes(child.first))));
+            return ControlFlow::Break(Some((start, Some(inner.firsts[index]))));
         }
         if end - rank <= slack && end < set.len() {
-            // Where the next chunk starts, which may lie in another chunk of the level above.
-            let first = match inner.firsts.get(index + 1) {
-                Some(first) => Some(Key::from_bytes(*first)),
-                None => set.nth(end)?,
-            };
-            return Ok(first.map(|first| (end, first)));
+            return ControlFlow::Break(Some((end, inner.firsts.get(index + 1).copied())));
         }
         before = start;
-        entry = Some(child);
-    }
-    Ok(None)
+        if node.level == 1 { ControlFlow::Break(None) } else { ControlFlow::Continue(index) }
+    })?;
+    let Some((rank, first)) = found.flatten() else { return Ok(None) };
+    // The next chunk may lie in another chunk of the level above.
+    let first = first.map_or_else(|| set.nth(rank), |first| Ok(Some(Key::from_bytes(first))))?;
+    Ok(first.map(|first| (rank, first)))
 }
 
-/// The shortest bound between the key `first`, which has `rank` keys before it, and the key before.
-fn cut_before(set: &Snapshot, rank: u64, first: &Key) -> Result<Cut, PageError> {
+/// The shortest bound between the key `start`, which has `rank` keys before it, and the key before.
+fn cut_before(set: &Snapshot, rank: u64, start: Key) -> Result<Cut, PageError> {
     let before = rank.checked_sub(1).map_or(Ok(None), |rank| set.nth(rank))?;
-    Ok(Cut { bound: before.map_or(*first, |before| shortest_separator(&before, first)), start: *first })
+    Ok(Cut { rank, bound: before.map_or(start, |before| shortest_separator(&before, &start)), start })
 }

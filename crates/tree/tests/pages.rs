@@ -11,6 +11,7 @@ use common::{
     keys::{self, Ids, Times},
     model::Model,
     store::{Pages, flush},
+    visited,
 };
 use hearken_tree::{Key, KeyRange, PageError, PageId, Root, Tree};
 use proptest::prelude::*;
@@ -113,6 +114,7 @@ proptest! {
         stored.is_model();
         for (snapshot, keys) in snapshots {
             prop_assert_eq!(snapshot.chunks().unwrap(), stored.model.chunks(&keys));
+            prop_assert_eq!(visited(&snapshot, &KeyRange::ALL).unwrap(), &keys[..]);
             prop_assert_eq!(snapshot.keys(&KeyRange::ALL).collect::<Result<Vec<_>, _>>().unwrap(), keys);
         }
     }
@@ -182,10 +184,12 @@ proptest! {
             let same = page == stored.image[&id];
             pages.pages.lock().unwrap().insert(id, page);
             let read = tree.snapshot().keys(&KeyRange::ALL).collect::<Result<Vec<_>, _>>();
-            match read {
-                Ok(keys) => prop_assert!(same && keys == stored.keys()),
-                Err(PageError::Corrupt { id: found, .. }) => prop_assert_eq!(found, id),
-                Err(error) => prop_assert!(false, "{}", error),
+            for read in [read, visited(&tree.snapshot(), &KeyRange::ALL)] {
+                match read {
+                    Ok(keys) => prop_assert!(same && keys == stored.keys()),
+                    Err(PageError::Corrupt { id: found, .. }) => prop_assert_eq!(found, id),
+                    Err(error) => prop_assert!(false, "{}", error),
+                }
             }
         }
     }

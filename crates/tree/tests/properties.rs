@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use common::{
     keys::{self, Ids, Times},
     model::{Model, STANDARD},
+    visited,
 };
 use hearken_tree::{Id, Key, KeyRange, Snapshot, Span, Tree};
 use proptest::prelude::*;
@@ -203,6 +204,7 @@ proptest! {
             prop_assert_eq!(set.fingerprint(&range).unwrap(), case.model.fingerprint(expected));
             prop_assert_eq!(set.count(&range).unwrap(), expected.len() as u64);
             prop_assert_eq!(&set.keys(&range).collect::<Result<Vec<_>, _>>().unwrap(), expected);
+            prop_assert_eq!(&visited(&set, &range).unwrap(), expected);
         }
     }
 
@@ -282,7 +284,12 @@ proptest! {
             prop_assert!(inside < 2 || parts < 2 || split.len() >= 2);
             prop_assert!(inside < 2 || split.iter().all(|span| span.fingerprint.count > 0));
             prop_assert!(split.iter().all(|span| span.fingerprint.count <= (inside.div_ceil(parts) * 2 + 2) as u64));
-            for spans in [split, set.summary(&range, parts).unwrap()] {
+            let summary = set.summary(&range, parts).unwrap();
+            let counts: Vec<_> = summary.iter().map(|span| (span.range, span.fingerprint.count)).collect();
+            let told = set.summary_if(&range, parts, |told| told == counts).unwrap();
+            prop_assert_eq!(told.as_ref(), Some(&summary));
+            prop_assert_eq!(set.summary_if(&range, parts, |_| false).unwrap(), None);
+            for spans in [split, summary] {
                 prop_assert!(spans.len() <= parts);
                 prop_assert_eq!(spans[0].range.start(), range.start());
                 prop_assert_eq!(spans[spans.len() - 1].range.end(), range.end());

@@ -3,6 +3,9 @@ use hearken_sketch::{ShortId, ShortIds, Sketch};
 use hearken_tree::{Key, KeyRange, PageError, Snapshot};
 use hearken_wire::Salt;
 
+/// How many short ids are collected before they go into a sketch.
+const BLOCK: usize = 1024;
+
 /// What a folded sketch says.
 pub(super) struct Decoded {
     /// Keys that only this side holds.
@@ -15,8 +18,15 @@ pub(super) struct Decoded {
 
 /// The syndromes of what `set` holds in `range`.
 pub(super) fn encode(set: &Snapshot, range: &KeyRange, salt: Salt, capacity: usize) -> Result<Vec<u32>, PageError> {
-    let mut sketch = Sketch::new(capacity);
-    for_each(set, range, salt, |ids| sketch.extend(ids))?;
+    let hash = ShortIds::new(salt.0);
+    let (mut sketch, mut own) = (Sketch::new(capacity), Vec::with_capacity(2 * BLOCK));
+    set.visit(range, |keys| {
+        hash.of_each(keys, &mut own);
+        if own.len() >= BLOCK {
+            sketch.extend(own.drain(..));
+        }
+    })?;
+    sketch.extend(own);
     Ok(sketch.into_syndromes())
 }
 
@@ -56,20 +66,8 @@ fn at(set: &Snapshot, range: &KeyRange, places: impl Iterator<Item = usize>) -> 
 
 /// The short ids of what `set` holds in `range`, in the order of the keys.
 fn short_ids(set: &Snapshot, range: &KeyRange, salt: Salt) -> Result<Vec<ShortId>, PageError> {
+    let hash = ShortIds::new(salt.0);
     let mut own = Vec::with_capacity(usize::try_from(set.count(range)?).unwrap_or(0));
-    for_each(set, range, salt, |ids| own.extend(ids))?;
+    set.visit(range, |keys| hash.of_each(keys, &mut own))?;
     Ok(own)
-}
-
-/// Hands the short ids of what `set` holds in `range` to `take`, a chunk at a time: no copy of the keys is made.
-fn for_each(
-    set: &Snapshot,
-    range: &KeyRange,
-    salt: Salt,
-    mut take: impl FnMut(&mut dyn Iterator<Item = ShortId>),
-) -> Result<(), PageError> {
-    let short = ShortIds::new(salt.0);
-    set.keys(range).for_each_slice(|keys| {
-        take(&mut keys.iter().filter_map(|key| key.last_chunk()).map(|id| short.of(id)));
-    })
 }

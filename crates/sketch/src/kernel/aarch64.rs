@@ -7,6 +7,7 @@
 use std::arch::aarch64::vmull_p64;
 
 use super::lanes::{self, Lanes};
+use crate::{ShortId, ShortIds};
 
 /// Proof that PMULL is there.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +37,7 @@ macro_rules! enable {
 }
 
 enable! {
+    fn short_ids(hash: &ShortIds, rows: (&[u8], usize), short: &mut [ShortId]);
     fn add_odd_powers(elements: &[u32], sums: &mut [u32]);
     fn evaluate(polynomial: &[u32], points: &[u32], values: &mut [u32]);
     fn dot(a: &[u32], b: &[u32]) -> u32;

@@ -9,6 +9,7 @@
 //! plain loops where iterators with closures would be shorter.
 
 use crate::field::{FOLD_64, reduce_wide};
+use crate::{ShortId, ShortIds};
 
 /// Vectors of one or more 128-bit lanes.
 pub(super) trait Lanes: Copy {
@@ -51,6 +52,11 @@ const CHAINS: usize = 4;
 
 /// The most lanes that any processor has.
 const MAX_WIDTH: usize = 4;
+
+#[inline(always)]
+pub(super) fn short_ids<L: Lanes>(_: L, hash: &ShortIds, rows: (&[u8], usize), short: &mut [ShortId]) {
+    hash.of_rows(rows, short);
+}
 
 #[inline(always)]
 pub(super) fn add_odd_powers<L: Lanes>(l: L, elements: &[u32], sums: &mut [u32]) {

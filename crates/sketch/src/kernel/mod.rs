@@ -12,6 +12,8 @@ mod portable;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
+use crate::{ShortId, ShortIds};
+
 /// How this processor multiplies polynomials over GF(2). The hardware variants can be had only where their instructions
 /// were found.
 #[derive(Clone, Copy, Debug)]
@@ -74,6 +76,11 @@ impl Kernel {
         kernels.collect()
     }
 
+    /// The short ids of what each of `rows` (all of the same length) ends with, into `short`: as many as there are rows.
+    pub(crate) fn short_ids(self, hash: &ShortIds, rows: (&[u8], usize), short: &mut [ShortId]) {
+        dispatch!(self, short_ids(hash, rows, short));
+    }
+
     /// Adds the odd powers of each of `elements` to `sums`: the k-th sum gets the power 2k + 1.
     pub(crate) fn add_odd_powers(self, elements: &[u32], sums: &mut [u32]) {
         dispatch!(self, add_odd_powers(elements, sums));
@@ -124,12 +131,26 @@ impl Kernel {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use proptest::{collection::vec, prelude::*};
 
     use super::*;
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(200))]
+
+        #[test]
+        fn all_kernels_make_the_same_short_ids(salt: u64, rows in vec(any::<[u8; 32]>(), 0..40), before in 0_usize..9) {
+            let hash = ShortIds::new(salt);
+            let expected: Vec<_> = rows.iter().map(|id| hash.of(id)).collect();
+            let long: Vec<u8> = rows.iter().flat_map(|id| [vec![7; before], id.to_vec()].concat()).collect();
+            for kernel in Kernel::all() {
+                let mut short = vec![ShortId::new(9).unwrap(); rows.len()];
+                kernel.short_ids(&hash, (&long, before + 32), &mut short);
+                prop_assert_eq!(&short, &expected, "{:?}", kernel);
+            }
+        }
 
         #[test]
         fn all_kernels_agree(

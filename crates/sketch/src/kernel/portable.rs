@@ -4,6 +4,11 @@
 use std::iter::zip;
 
 use crate::field::{Factor, reduce, square};
+use crate::{ShortId, ShortIds};
+
+pub(super) fn short_ids(hash: &ShortIds, rows: (&[u8], usize), short: &mut [ShortId]) {
+    hash.of_rows(rows, short);
+}
 
 pub(super) fn add_odd_powers(elements: &[u32], sums: &mut [u32]) {
     for &element in elements {

@@ -9,12 +9,13 @@ use std::arch::x86_64::*;
 use std::mem::transmute;
 
 use super::lanes::{self, Lanes};
+use crate::{ShortId, ShortIds};
 
 /// Proof that PCLMULQDQ and SSE 4.1 are there.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pclmul(());
 
-/// Proof that VPCLMULQDQ and AVX-512 F and VL are there.
+/// Proof that VPCLMULQDQ and AVX-512 F, VL and DQ are there.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Vpclmul(());
 
@@ -28,7 +29,8 @@ impl Vpclmul {
     pub(super) fn detect() -> Option<Self> {
         (is_x86_feature_detected!("vpclmulqdq")
             && is_x86_feature_detected!("avx512f")
-            && is_x86_feature_detected!("avx512vl"))
+            && is_x86_feature_detected!("avx512vl")
+            && is_x86_feature_detected!("avx512dq"))
         .then_some(Self(()))
     }
 }
@@ -50,6 +52,7 @@ macro_rules! enable {
 }
 
 enable! { Pclmul, "pclmulqdq,sse4.1",
+    fn short_ids(hash: &ShortIds, rows: (&[u8], usize), short: &mut [ShortId]);
     fn add_odd_powers(elements: &[u32], sums: &mut [u32]);
     fn evaluate(polynomial: &[u32], points: &[u32], values: &mut [u32]);
     fn dot(a: &[u32], b: &[u32]) -> u32;
@@ -59,7 +62,8 @@ enable! { Pclmul, "pclmulqdq,sse4.1",
     fn scale(a: &mut [u32], p: u32);
 }
 
-enable! { Vpclmul, "vpclmulqdq,avx512f,avx512vl",
+enable! { Vpclmul, "vpclmulqdq,avx512f,avx512vl,avx512dq",
+    fn short_ids(hash: &ShortIds, rows: (&[u8], usize), short: &mut [ShortId]);
     fn add_odd_powers(elements: &[u32], sums: &mut [u32]);
     fn evaluate(polynomial: &[u32], points: &[u32], values: &mut [u32]);
     fn dot(a: &[u32], b: &[u32]) -> u32;
