@@ -1,6 +1,6 @@
 //! Building a tree from sorted keys, bottom up, in one pass.
 use crate::{
-    node::{Entry, Inner, Node},
+    node::{Entry, Inner, Node, digest_all},
     shape::{Raw, Shape, cell_cuts},
 };
 
@@ -51,7 +51,7 @@ impl Builder {
             let Level { run, closed } = self.level(height);
             run.extend(chunk);
             if let ([_], false) = (run.as_slice(), *closed) {
-                return run.pop();
+                return run.pop().map(Entry::fresh);
             }
             chunk = self.close(height, None);
             height += 1;
@@ -71,7 +71,7 @@ impl Builder {
         let (stamp, cap) = (self.stamp, self.shape.cap());
         let chunk = |cell: &[Raw]| match cell {
             [key] => Entry::key(*key),
-            keys => Entry::node(Node::leaf(stamp, keys.to_vec()).digested()),
+            keys => Entry::node(Node::leaf(stamp, keys.to_vec())),
         };
         let whole = (keys.len() <= cap).then(|| chunk(&keys));
         if whole.is_none() {
@@ -106,14 +106,15 @@ impl Builder {
         }
         let mut run = std::mem::take(&mut level.run);
         let sizes: Vec<usize> = cells(&run, cap, |entry| &entry.first).map(<[Entry]>::len).collect();
-        let mut rest = run.drain(..);
+        digest_all(run.iter().filter_map(Entry::stale_page).collect());
+        let mut rest = run.drain(..).map(Entry::fresh);
         let mut chunk = |size: usize| {
             if size == 1 {
                 return rest.next();
             }
             let mut inner = Inner::with_capacity(size);
             rest.by_ref().take(size).for_each(|entry| inner.push(entry));
-            Some(Entry::node(Node::inner(height, stamp, inner).digested()))
+            Some(Entry::node(Node::inner(height, stamp, inner)))
         };
         let whole = if let [size] = sizes.as_slice() { chunk(*size) } else { None };
         if whole.is_none() {

@@ -1,7 +1,7 @@
 //! Digests of chunks: BLAKE3, keyed by the level.
 use std::sync::LazyLock;
 
-use crate::{Digest, Fingerprint, shape::Raw};
+use crate::{Digest, Fingerprint, lanes, shape::Raw};
 
 /// What separates the digests of this format from every other use of BLAKE3.
 const CONTEXT: &str = "hearken-tree v1 chunk digest";
@@ -17,7 +17,14 @@ pub(crate) fn hasher(level: u8) -> blake3::Hasher {
 
 /// The digest of a chunk at `level` from what is hashed of its entries.
 pub(crate) fn of_entries(level: u8, entries: &[Raw]) -> Digest {
-    Digest(*blake3::keyed_hash(&KEYS[usize::from(level)], entries.as_flattened()).as_bytes())
+    let (key, bytes) = (&KEYS[usize::from(level)], entries.as_flattened());
+    Digest(if lanes::pay_for(bytes) { lanes::digest(key, bytes) } else { *blake3::keyed_hash(key, bytes).as_bytes() })
+}
+
+/// The digests of several chunks at `level`, which takes less time than one after the other.
+pub(crate) fn of_all<'a>(level: u8, chunks: impl Iterator<Item = &'a [Raw]>) -> Vec<Digest> {
+    let digests = lanes::digests(&KEYS[usize::from(level)], chunks.map(<[Raw]>::as_flattened));
+    digests.into_iter().map(Digest).collect()
 }
 
 /// The digest of the set of one key.

@@ -61,6 +61,7 @@ mod fingerprint;
 mod flush;
 mod key;
 mod keys;
+mod lanes;
 mod node;
 mod page;
 mod pages;

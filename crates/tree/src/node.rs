@@ -70,6 +70,11 @@ impl Entry {
         Entry { first: key, sum: key_sum(&key), child: Child::Key }
     }
 
+    /// The chunk whose digest has yet to be computed, if so.
+    pub(crate) fn stale_page(&self) -> Option<&Node> {
+        self.child.page().filter(|_| is_stale(&self.sum))
+    }
+
     /// A chunk; its digest is left for later.
     pub(crate) fn node(node: Node) -> Entry {
         let digest = node.digest.get().copied().unwrap_or(Digest([0; 32]));
@@ -92,6 +97,11 @@ impl Entry {
     /// What is hashed for this entry, the digest computed if need be.
     pub(crate) fn fresh_sum(&self) -> Raw {
         if is_stale(&self.sum) { sum(&self.digest(), self.count()) } else { self.sum }
+    }
+
+    /// With its digest computed.
+    pub(crate) fn fresh(self) -> Entry {
+        Entry { sum: self.fresh_sum(), ..self }
     }
 
     /// The digest; zero where it is stale.
@@ -130,6 +140,10 @@ impl Entry {
 }
 
 impl Child {
+    fn page(&self) -> Option<&Node> {
+        if let Child::Page(node) = self { Some(node) } else { None }
+    }
+
     pub(crate) fn level(&self) -> u8 {
         match self {
             Child::Key => 0,
@@ -158,12 +172,6 @@ impl Node {
             }
             (_, None) => self.find(key),
         }
-    }
-
-    /// With its digest computed.
-    pub(crate) fn digested(self) -> Node {
-        self.digest();
-        self
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -360,6 +368,27 @@ impl Node {
     }
 }
 
+/// Computes the digests of chunks: of all that are of one level at once.
+pub(crate) fn digest_all(mut nodes: Vec<&Node>) {
+    nodes.retain(|node| node.known_digest().is_none());
+    while let Some(level) = nodes.first().map(|node| node.level) {
+        let (these, others) = nodes.into_iter().partition(|node| node.level == level);
+        // Saved hashers are quicker, and what is hashed for chunks of nothing but single keys is not kept.
+        let is_apart =
+            |node: &&Node| node.edge.knows() || matches!(&node.body, Body::Inner(inner) if inner.only_keys());
+        let (apart, together): (Vec<&Node>, Vec<&Node>) = Vec::into_iter(these).partition(is_apart);
+        for node in apart {
+            node.digest();
+        }
+        let digests = digest::of_all(level, together.iter().map(|node| node.hashed()));
+        for (node, digest) in together.into_iter().zip(digests) {
+            // Another thread may have come to the same.
+            let _ = node.digest.set(digest);
+        }
+        nodes = others;
+    }
+}
+
 /// Room for one more: half as much again, which wastes less than doubling.
 fn make_room<T>(entries: &mut Vec<T>) {
     if entries.len() == entries.capacity() {
@@ -449,6 +478,8 @@ impl Inner {
         }
         self.fresh.get_or_init(|| {
             let mut sums = self.sums.clone();
+            let stale = sums.iter().zip(&self.children).filter(|(sum, _)| is_stale(sum));
+            digest_all(stale.filter_map(|(_, child)| child.page()).collect());
             for (i, sum) in sums.iter_mut().enumerate().filter(|(_, sum)| is_stale(sum)) {
                 *sum = self.entry(i).fresh_sum();
             }
