@@ -19,7 +19,7 @@ pub(crate) struct Cuts(LruCache<Cut, Option<Raw>>);
 
 impl Cuts {
     /// How many are remembered of a set with so many keys: at about 190 bytes each, at most 3 bytes a key and 3 MB.
-    fn most(keys: u64) -> usize {
+    pub(crate) fn most(keys: u64) -> usize {
         usize::try_from(keys / 64).unwrap_or(usize::MAX).min(16_384)
     }
 

@@ -518,6 +518,15 @@ impl Inner {
         digest_in(&self.known_sum(index))
     }
 
+    /// The digest of the chunk at `index`, if it was computed since the last change.
+    pub(crate) fn known_chunk(&self, index: usize) -> Option<Digest> {
+        let sum = self.known_sum(index);
+        if !is_stale(&sum) {
+            return Some(digest_in(&sum));
+        }
+        self.child(index).page().and_then(Node::known_digest)
+    }
+
     /// The children; none where all are single keys.
     pub(crate) fn children(&self) -> &[Child] {
         &self.children

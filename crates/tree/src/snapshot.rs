@@ -195,10 +195,14 @@ impl Snapshot {
         let mut from = Cut::at(range.start());
         for to in cuts.into_iter().chain([Cut::at(range.end())]) {
             if let (Ok(range), Ok(held)) = (KeyRange::new(from.bound, to.bound), KeyRange::new(from.start, to.start)) {
-                spans.push(Span { range, fingerprint: self.fingerprint(&held)? });
+                spans.push((range, held));
             }
             from = to;
         }
-        Ok(spans)
+        if let Some(root) = &self.root {
+            between::prepare(&self.source, root, spans.iter().map(|(_, held)| *held))?;
+        }
+        let span = |(range, held)| Ok(Span { range, fingerprint: self.fingerprint(&held)? });
+        spans.into_iter().map(span).collect()
     }
 }
