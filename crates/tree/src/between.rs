@@ -7,7 +7,7 @@
 //! [`sequence`](crate::sequence) says what they become.
 //!
 //! Several ranges are gone through twice: first to see what has to be hashed, which is then hashed side by side.
-use std::{borrow::Cow, cell::RefCell};
+use std::{cell::RefCell, ops::Range, sync::Arc};
 
 use crate::{
     Fingerprint, KeyRange, PageError,
@@ -31,18 +31,20 @@ enum Stop {
 }
 
 /// What a chunk holds of a range.
-enum Held<'a> {
+enum Held {
     /// An entry of the level above as it is hashed, or nothing.
     Sum(Option<Raw>),
-    /// At least two entries of this level, as they are hashed.
-    Entries(u8, Cow<'a, [Raw]>),
+    /// Its entries in this range, at least two.
+    Part(Range<usize>),
+    /// Entries of its level, as they are hashed.
+    Entries(Vec<Raw>),
 }
 
-/// What is hashed later: the entries of a level that a cut leaves over.
+/// What is hashed later.
 struct Later {
     cut: Cut,
-    level: u8,
-    entries: Vec<Raw>,
+    node: Arc<Node>,
+    held: Held,
 }
 
 impl From<PageError> for Stop {
@@ -90,15 +92,42 @@ pub(crate) fn prepare(
         }
     }
     let mut later = later.into_inner();
-    later.sort_by_key(|later| later.level);
-    for level in later.chunk_by(|a, b| a.level == b.level) {
-        let digests = digest::of_all(level[0].level, level.iter().map(|later| later.entries.as_slice()));
+    later.sort_by_key(|later| later.node.level);
+    for level in later.chunk_by(|a, b| a.node.level == b.node.level) {
+        let digests = digest::of_all(level[0].node.level, level.iter().map(Later::entries));
         let mut cache = source.lock();
-        for (Later { cut, level, entries }, digest) in level.iter().zip(digests) {
-            cache.cuts.put(*cut, Some(sum(&digest, count(*level, entries))), root.count());
+        for (later, digest) in level.iter().zip(digests) {
+            let held = sum(&digest, later.node.count_of(later.entries()));
+            cache.cuts.put(later.cut, Some(held), root.count());
         }
     }
     Ok(())
+}
+
+impl Later {
+    fn entries(&self) -> &[Raw] {
+        self.held.entries(&self.node)
+    }
+}
+
+impl Held {
+    /// Some entries of a chunk.
+    fn part(node: &Node, range: Range<usize>) -> Held {
+        match range.len() {
+            0 => Held::Sum(None),
+            1 => Held::Sum(Some(node.entry_sum(range.start))),
+            _ => Held::Part(range),
+        }
+    }
+
+    /// What is hashed, if anything is, of what this `node` holds.
+    fn entries<'a>(&'a self, node: &'a Node) -> &'a [Raw] {
+        match self {
+            Held::Sum(_) => &[],
+            Held::Part(range) => &node.hashed()[range.clone()],
+            Held::Entries(entries) => entries,
+        }
+    }
 }
 
 /// A range in a tree. What a part of the tree holds of it is an entry as it is hashed, or nothing.
@@ -126,7 +155,7 @@ impl Way<'_> {
     }
 
     /// What the tree holds of the range; `overlong` finds it where an over-long run is cut.
-    fn held(&self, root: &Entry, overlong: impl FnOnce() -> Result<Held<'static>, Stop>) -> Result<Option<Raw>, Stop> {
+    fn held(&self, root: &Entry, overlong: impl FnOnce() -> Result<Held, Stop>) -> Result<Option<Raw>, Stop> {
         if self.from >= self.to || *self.to <= root.first {
             return Ok(None);
         }
@@ -139,14 +168,14 @@ impl Way<'_> {
             Err(Stop::Overlong) => overlong()?,
             held => held?,
         };
-        self.hashed(cut, held)
+        self.hashed(cut, &node, held)
     }
 
     /// What is inside the range, all of which is under `node`.
-    fn inside<'n>(&self, node: &'n Node) -> Result<Held<'n>, Stop> {
+    fn inside(&self, node: &Node) -> Result<Held, Stop> {
         let Body::Inner(inner) = &node.body else {
             let keys = node.firsts();
-            return Ok(of_keys(&keys[before(keys, self.from)..before(keys, self.to)]));
+            return Ok(Held::part(node, before(keys, self.from)..before(keys, self.to)));
         };
         let start = node.find(self.from);
         let end = before(node.firsts(), self.to).saturating_sub(1).max(start);
@@ -170,7 +199,7 @@ impl Way<'_> {
         } else {
             self.before(inner, node.level, end, inner.firsts.get(end + 1))?
         };
-        Ok(joined(node.level, first?, &inner.sums()[start + 1..end], last))
+        Ok(joined(node, first?, start + 1..end, last))
     }
 
     /// What the entry at `index`, of a chunk of `level`, holds from the range's start on. `next`: the first key after the entry.
@@ -186,13 +215,13 @@ impl Way<'_> {
         self.below(inner, index, (self.from, &MAX), whole, |node| self.after_in(node, next))
     }
 
-    fn after_in<'n>(&self, node: &'n Node, next: &Raw) -> Result<Held<'n>, Stop> {
+    fn after_in(&self, node: &Node, next: &Raw) -> Result<Held, Stop> {
         let Body::Inner(inner) = &node.body else {
             return Ok(of_leaf(node, before(node.firsts(), self.from), node.len()));
         };
         let index = node.find(self.from);
         let first = self.after(inner, node.level, index, inner.firsts.get(index + 1).unwrap_or(next))?;
-        Ok(joined(node.level, first, &inner.sums()[index + 1..], None))
+        Ok(joined(node, first, index + 1..node.len(), None))
     }
 
     /// What the entry at `index`, of a chunk of `level`, holds before the range's end, which is not nothing. `next`: the first
@@ -208,12 +237,12 @@ impl Way<'_> {
         self.below(inner, index, (&MIN, self.to), true, |node| self.before_in(node, next))
     }
 
-    fn before_in<'n>(&self, node: &'n Node, next: Option<&Raw>) -> Result<Held<'n>, Stop> {
+    fn before_in(&self, node: &Node, next: Option<&Raw>) -> Result<Held, Stop> {
         let end = before(node.firsts(), self.to);
         let Body::Inner(inner) = &node.body else { return Ok(of_leaf(node, 0, end)) };
         let index = end.saturating_sub(1);
         let last = self.before(inner, node.level, index, inner.firsts.get(end).or(next))?;
-        Ok(joined(node.level, None, &inner.sums()[..index], last))
+        Ok(joined(node, None, 0..index, last))
     }
 
     /// What the chunk below the entry at `index` holds of a range, which `look` finds, once in a while. A single key has no chunk: is it
@@ -224,7 +253,7 @@ impl Way<'_> {
         index: usize,
         (from, to): (&Raw, &Raw),
         inside: bool,
-        look: impl FnOnce(&Node) -> Result<Held<'_>, Stop>,
+        look: impl FnOnce(&Node) -> Result<Held, Stop>,
     ) -> Result<Option<Raw>, Stop> {
         if let Child::Key = inner.child(index) {
             return Ok(inside.then(|| inner.fresh_sum(index)));
@@ -233,7 +262,7 @@ impl Way<'_> {
         if let Some(held) = self.remembered(cut.as_ref()) {
             return Ok(held);
         }
-        self.source.with_child(inner, index, |node| node.map_or(Ok(None), |node| self.hashed(cut, look(node)?)))
+        self.source.with_child(inner, index, |node| node.map_or(Ok(None), |node| self.hashed(cut, node, look(node)?)))
     }
 
     /// What is remembered of a cut.
@@ -242,14 +271,15 @@ impl Way<'_> {
     }
 
     /// Hashes what is held, now or later. It is remembered unless the digest, which names the chunk, would have to be computed first.
-    fn hashed(&self, cut: Option<Cut>, held: Held<'_>) -> Result<Option<Raw>, Stop> {
+    fn hashed(&self, cut: Option<Cut>, node: &Arc<Node>, held: Held) -> Result<Option<Raw>, Stop> {
         let held = match (held, self.later) {
             (Held::Sum(held), _) => held,
-            (Held::Entries(level, entries), None) => {
-                Some(sum(&digest::of_entries(level, &entries), count(level, &entries)))
+            (held, None) => {
+                let entries = held.entries(node);
+                Some(sum(&digest::of_entries(node.level, entries), node.count_of(entries)))
             }
-            (Held::Entries(level, entries), Some(later)) => {
-                later.borrow_mut().extend(cut.map(|cut| Later { cut, level, entries: entries.into_owned() }));
+            (held, Some(later)) => {
+                later.borrow_mut().extend(cut.map(|cut| Later { cut, node: node.clone(), held }));
                 return Err(Stop::Later);
             }
         };
@@ -260,39 +290,24 @@ impl Way<'_> {
     }
 }
 
-/// Number of keys under these entries of `level`.
-fn count(level: u8, entries: &[Raw]) -> u64 {
-    if level == 0 { entries.len() as u64 } else { entries.iter().map(count_in).sum() }
-}
-
-/// The keys of a leaf in `start..end`, as an entry of level 1.
-fn of_leaf(leaf: &Node, start: usize, end: usize) -> Held<'_> {
+/// The keys of a leaf in `start..end`.
+fn of_leaf(leaf: &Node, start: usize, end: usize) -> Held {
     let whole = start == 0 && end == leaf.len();
-    if whole { Held::Sum(Some(sum(&leaf.digest(), leaf.count()))) } else { of_keys(&leaf.firsts()[start..end]) }
+    if whole { Held::Sum(Some(sum(&leaf.digest(), leaf.count()))) } else { Held::part(leaf, start..end) }
 }
 
-fn of_keys(keys: &[Raw]) -> Held<'_> {
-    match keys {
-        [] => Held::Sum(None),
-        [key] => Held::Sum(Some(digest::key_sum(key))),
-        keys => Held::Entries(0, Cow::Borrowed(keys)),
-    }
-}
-
-/// These entries of `level` as one of the level above.
-fn joined(level: u8, first: Option<Raw>, between: &[Raw], last: Option<Raw>) -> Held<'_> {
-    match (first, between, last) {
-        (None, [], None) => Held::Sum(None),
-        (Some(only), [], None) | (None, [], Some(only)) => Held::Sum(Some(only)),
-        (None, [only], None) => Held::Sum(Some(*only)),
-        (None, between, None) => Held::Entries(level, Cow::Borrowed(between)),
+/// The entries of `node` that are `between`, with others before and behind.
+fn joined(node: &Node, first: Option<Raw>, between: Range<usize>, last: Option<Raw>) -> Held {
+    match (first, between.len(), last) {
+        (None, _, None) => Held::part(node, between),
+        (Some(only), 0, None) | (None, 0, Some(only)) => Held::Sum(Some(only)),
         // Side by side first: BLAKE3 takes an input at one go faster than in pieces.
-        (first, between, last) => {
-            let mut sums = Vec::with_capacity(between.len() + 2);
+        (first, len, last) => {
+            let mut sums = Vec::with_capacity(len + 2);
             sums.extend(first);
-            sums.extend_from_slice(between);
+            sums.extend_from_slice(&node.hashed()[between]);
             sums.extend(last);
-            Held::Entries(level, Cow::Owned(sums))
+            Held::Entries(sums)
         }
     }
 }

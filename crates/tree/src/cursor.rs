@@ -5,7 +5,6 @@ use crate::{
     PageError,
     node::{Body, Entry, Node},
     place::Path,
-    search::before,
     shape::Raw,
     source::Source,
 };
@@ -115,16 +114,39 @@ impl<S: Borrow<Source>> Cursor<S> {
 
 /// Number of keys before `key`.
 pub(crate) fn rank(source: &Source, root: &Entry, key: &Raw) -> Result<u64, PageError> {
-    let mut entry = root.clone();
-    let mut rank = 0;
-    while *key > entry.first {
-        let Some(node) = source.node(&entry)? else { return Ok(rank + 1) };
-        if let Body::Leaf(keys) = &node.body {
-            return Ok(rank + before(keys, key) as u64);
-        }
-        let index = node.find(key);
-        rank += node.count_before(index);
-        entry = node.entry(index);
+    if *key <= root.first {
+        return Ok(0);
     }
-    Ok(rank)
+    source.node(root)?.map_or(Ok(1), |node| rank_below(source, &node, key, (&root.first, None)))
+}
+
+/// Number of keys under `node` before `key`, which comes after the `first` one; `next` is the first key after them.
+fn rank_below(source: &Source, node: &Node, key: &Raw, (first, next): (&Raw, Option<&Raw>)) -> Result<u64, PageError> {
+    let Body::Inner(inner) = &node.body else {
+        let last = node.find_before(key, first, next);
+        return Ok(last as u64 + u64::from(node.firsts()[last] < *key));
+    };
+    let index = node.find(key);
+    let (rank, first) = (node.count_before(index), &inner.firsts[index]);
+    if key <= first {
+        return Ok(rank);
+    }
+    let sides = (first, inner.firsts.get(index + 1).or(next));
+    source.with_child(inner, index, |child| {
+        Ok(rank + child.map_or(Ok(1), |child| rank_below(source, child, key, sides))?)
+    })
+}
+
+/// The key under `node` with `rank` keys of it before, the last one if it has fewer.
+pub(crate) fn nth(source: &Source, node: &Node, rank: u64) -> Result<Raw, PageError> {
+    match &node.body {
+        Body::Leaf(keys) => Ok(keys[usize::try_from(rank).map_or(keys.len() - 1, |rank| rank.min(keys.len() - 1))]),
+        Body::Inner(inner) => {
+            let (index, before) = inner.find_rank(rank);
+            source.with_child(inner, index, |child| match child {
+                Some(child) => nth(source, child, rank - before),
+                None => Ok(inner.firsts[index]),
+            })
+        }
+    }
 }

@@ -226,6 +226,19 @@ impl Node {
         }
     }
 
+    /// The entry at `index` as it is hashed one level up.
+    pub(crate) fn entry_sum(&self, index: usize) -> Raw {
+        match &self.body {
+            Body::Leaf(keys) => key_sum(&keys[index]),
+            Body::Inner(inner) => inner.fresh_sum(index),
+        }
+    }
+
+    /// Number of keys under entries of this level, given as they are hashed.
+    pub(crate) fn count_of(&self, entries: &[Raw]) -> u64 {
+        if self.level == 0 { entries.len() as u64 } else { entries.iter().map(count_in).sum() }
+    }
+
     /// Looks at what is hashed for the entries, without keeping what had to be made for it.
     pub(crate) fn with_hashed<R>(&self, look: impl FnOnce(&[Raw]) -> R) -> R {
         match &self.body {
@@ -495,6 +508,11 @@ impl Inner {
 
     pub(crate) fn entry(&self, index: usize) -> Entry {
         Entry { first: self.firsts[index], sum: self.known_sum(index), child: self.child(index).clone() }
+    }
+
+    /// Number of keys under the entry at `index`.
+    pub(crate) fn count(&self, index: usize) -> u64 {
+        count_in(&self.known_sum(index))
     }
 
     /// The child that holds the key with `rank` keys of this chunk before it, and the number of keys before that child.

@@ -126,6 +126,16 @@ impl Base<'_> {
         Ok(out)
     }
 
+    /// How many levels `stored` cuts off no chunk of, from level 0 on: those that are bounded by the first key in it, and by the first
+    /// one behind.
+    pub(crate) fn uncut_levels(&self, stored: &Stored) -> Result<u8, PageError> {
+        let shape = self.source.shape;
+        let bounded = |whole: bool, key: &Raw| -> Result<u8, PageError> {
+            Ok(if whole { u8::MAX } else { self.first_from(0, key)?.map_or(u8::MAX, |first| shape.level(&first)) })
+        };
+        Ok(bounded(stored.begins, &stored.from)?.min(bounded(stored.ends, &stored.to)?))
+    }
+
     /// Whether what comes `next` bounds the level, or there is nothing.
     fn is_bounded(&self, level: u8, next: Option<&Segment>) -> Result<bool, PageError> {
         let shape = self.source.shape;

@@ -1,7 +1,7 @@
 use crate::{
     Comparer, Fingerprint, Key, KeyRange, Keys, PageError, PageId, Span, between, cursor, digest,
     edit::Core,
-    node::{Body, Entry},
+    node::Entry,
     pieces::{Piece, Purpose},
     sequence::{Base, MAX, Segment, Stored},
     shape::{Raw, Shape},
@@ -62,7 +62,7 @@ impl Snapshot {
         let stored = Stored { from, to, begins: from <= root.first, ends: to == MAX };
         let base = Base { source: &self.source, root };
         let mut segments = vec![Segment::Stored(stored)];
-        for level in 0..=u8::MAX {
+        for level in base.uncut_levels(&stored)?..=u8::MAX {
             segments = base.step(level, segments, Purpose::Digest)?;
             match segments.as_slice() {
                 [] => break,
@@ -94,22 +94,9 @@ impl Snapshot {
 
     /// The key with `rank` keys before it; `None` if there are not more. O(Q log n).
     pub fn nth(&self, rank: u64) -> Result<Option<Key>, PageError> {
-        let Some(mut entry) = self.root.clone().filter(|root| rank < root.count()) else { return Ok(None) };
-        let mut rest = rank;
-        while let Some(node) = self.source.node(&entry)? {
-            match &node.body {
-                Body::Leaf(keys) => {
-                    let key = usize::try_from(rest).ok().and_then(|at| keys.get(at));
-                    return Ok(key.copied().map(Key::from_bytes));
-                }
-                Body::Inner(inner) => {
-                    let (index, before) = inner.find_rank(rest);
-                    rest -= before;
-                    entry = node.entry(index);
-                }
-            }
-        }
-        Ok(Some(Key::from_bytes(entry.first)))
+        let Some(root) = self.root.as_ref().filter(|root| rank < root.count()) else { return Ok(None) };
+        let key = self.source.node(root)?.map_or(Ok(root.first), |node| cursor::nth(&self.source, &node, rank))?;
+        Ok(Some(Key::from_bytes(key)))
     }
 
     /// The first key that is not before `key`; `None` if there is none. O(log n).

@@ -1,5 +1,11 @@
 //! Where summaries and splits are cut.
-use crate::{Key, KeyRange, PageError, Snapshot, node::Body, shortest_separator};
+use std::sync::Arc;
+
+use crate::{
+    Key, KeyRange, PageError, Snapshot,
+    node::{Body, Node},
+    shortest_separator,
+};
 
 /// One minute in nanoseconds: the finest cut by age.
 const MINUTE: u64 = 60_000_000_000;
@@ -138,28 +144,35 @@ fn cut_near(set: &Snapshot, rank: u64, slack: u64) -> Result<Cut, PageError> {
 
 /// The first key of the highest chunk that starts at most `slack` keys before or after the key with this `rank`, with its rank.
 fn chunk_start_near(set: &Snapshot, rank: u64, slack: u64) -> Result<Option<(u64, Key)>, PageError> {
-    let mut before = 0;
-    let mut entry = set.root.clone();
-    while let Some(node) = entry.as_ref().map_or(Ok(None), |entry| set.source.node(entry))? {
-        let Body::Inner(inner) = &node.body else { break };
-        let (index, more) = inner.find_rank(rank - before);
-        let child = node.entry(index);
-        let (start, end) = (before + more, before + more + child.count());
-        if start > 0 && rank - start <= slack && rank - start <= end - rank {
-            return Ok(Some((start, Key::from_bytes(child.first))));
-        }
-        if end - rank <= slack && end < set.len() {
-            // Where the next chunk starts, which may lie in another chunk of the level above.
-            let first = match inner.firsts.get(index + 1) {
-                Some(first) => Some(Key::from_bytes(*first)),
-                None => set.nth(end)?,
-            };
-            return Ok(first.map(|first| (end, first)));
-        }
-        before = start;
-        entry = Some(child);
+    let Some(root) = &set.root else { return Ok(None) };
+    set.source.node(root)?.map_or(Ok(None), |node| chunk_start_below(set, &node, 0, rank, slack))
+}
+
+/// The same for the chunks under `node`, which has so many keys `before` it.
+fn chunk_start_below(
+    set: &Snapshot,
+    node: &Node,
+    before: u64,
+    rank: u64,
+    slack: u64,
+) -> Result<Option<(u64, Key)>, PageError> {
+    let Body::Inner(inner) = &node.body else { return Ok(None) };
+    let (index, more) = inner.find_rank(rank - before);
+    let (start, end) = (before + more, before + more + inner.count(index));
+    if start > 0 && rank - start <= slack && rank - start <= end - rank {
+        return Ok(Some((start, Key::from_bytes(inner.firsts[index]))));
     }
-    Ok(None)
+    if end - rank <= slack && end < set.len() {
+        // Where the next chunk starts, which may lie in another chunk of the level above.
+        let first = match inner.firsts.get(index + 1) {
+            Some(first) => Some(Key::from_bytes(*first)),
+            None => set.nth(end)?,
+        };
+        return Ok(first.map(|first| (end, first)));
+    }
+    let below =
+        |child: Option<&Arc<Node>>| child.map_or(Ok(None), |child| chunk_start_below(set, child, start, rank, slack));
+    set.source.with_child(inner, index, below)
 }
 
 /// The shortest bound between the key `first`, which has `rank` keys before it, and the key before.
