@@ -53,8 +53,9 @@ pub(crate) fn key_sum(key: &Raw) -> Raw {
     if key[0] >= HIGH {
         return sum(&of_key(key), 1);
     }
-    let mut sum = *key;
-    sum.rotate_left(8);
+    let mut sum = [0; 40];
+    sum[..32].copy_from_slice(&key[8..]);
+    sum[32..].copy_from_slice(&key[..8]);
     sum[32] |= HIGH;
     sum
 }
@@ -63,9 +64,10 @@ const HIGH: u8 = 0x80;
 
 /// The key in a sum; `None` if it is not that of a single key.
 fn key_in(sum: &Raw) -> Option<Raw> {
-    let mut key = *sum;
-    key[32] &= !HIGH;
-    key.rotate_right(8);
+    let mut key = [0; 40];
+    key[8..].copy_from_slice(&sum[..32]);
+    key[..8].copy_from_slice(&sum[32..]);
+    key[0] &= !HIGH;
     (sum[32] >= HIGH).then_some(key)
 }
 

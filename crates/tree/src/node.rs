@@ -99,9 +99,16 @@ impl Entry {
         if is_stale(&self.sum) { sum(&self.digest(), self.count()) } else { self.sum }
     }
 
-    /// With its digest computed.
-    pub(crate) fn fresh(self) -> Entry {
-        Entry { sum: self.fresh_sum(), ..self }
+    /// This entry, of which the key is left.
+    pub(crate) fn take(&mut self) -> Entry {
+        Entry { child: std::mem::replace(&mut self.child, Child::Key), ..*self }
+    }
+
+    /// Computes the digest if need be.
+    pub(crate) fn freshen(&mut self) {
+        if is_stale(&self.sum) {
+            self.sum = self.fresh_sum();
+        }
     }
 
     /// The digest; zero where it is stale.
@@ -464,6 +471,18 @@ impl Inner {
             self.stale |= is_stale(&entry.sum);
         }
         self.firsts.push(entry.first);
+    }
+
+    /// These entries, of which the keys are left.
+    pub(crate) fn of(entries: &mut [Entry]) -> Inner {
+        let mut inner = Inner::with_capacity(entries.len());
+        inner.firsts.extend(entries.iter().map(|entry| entry.first));
+        if entries.iter().any(|entry| !matches!(entry.child, Child::Key)) {
+            inner.sums = entries.iter().map(|entry| entry.sum).collect();
+            inner.stale = inner.sums.iter().any(is_stale);
+            inner.children = entries.iter_mut().map(|entry| entry.take().child).collect();
+        }
+        inner
     }
 
     /// What is hashed for each child, the digest perhaps stale; nothing where all are single keys.
