@@ -66,6 +66,19 @@ impl Builder {
         Builder { shape, stamp, keys, levels: Vec::new() }
     }
 
+    /// Begins with the last chunk of `level`, which has this `first` key and is no chunk of its own where it has one entry: its run, or
+    /// the end of it, with the keys of the run `before`. `closed`: there are other chunks of the level.
+    pub(crate) fn reopen(&mut self, level: u8, first: &Raw, chunk: Option<&Node>, before: Vec<Raw>, closed: bool) {
+        if level == 0 {
+            let open = chunk.map_or_else(|| vec![*first], |leaf| leaf.firsts().to_vec());
+            self.keys = Run { open, before, closed };
+        } else {
+            // The last entry stands for the last chunk of the level below.
+            let entries = chunk.map(|chunk| (0..chunk.len() - 1).map(|index| chunk.entry(index)).collect());
+            *self.level(level) = Run { open: entries.unwrap_or_default(), before, closed };
+        }
+    }
+
     /// The key that was added last.
     pub(crate) fn last(&self) -> Option<&Raw> {
         self.keys.open.last()

@@ -48,6 +48,7 @@
 //! | `tree`, `snapshot` | the public face |
 #![forbid(unsafe_code)]
 
+mod append;
 mod between;
 mod build;
 mod comparer;

@@ -271,7 +271,7 @@ impl Base<'_> {
 
     /// The keys of the entries before this chunk, in order: a cap of them, or as far as the run goes. `None` if `stored`
     /// begins after.
-    fn keys_before(
+    pub(crate) fn keys_before(
         &self,
         level: u8,
         mut cursor: Cursor<&Source>,

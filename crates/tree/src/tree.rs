@@ -108,23 +108,11 @@ impl Tree {
             keys.into_iter().filter(|key| !is_end(key)).map(|key| *key.as_bytes()).collect();
         keys.sort_unstable_by(compare);
         let before = self.core.source.store.is_some().then(|| self.core.clone());
-        let mut new = 0;
-        let mut rest = keys.as_slice();
-        while !rest.is_empty() {
-            match self.core.insert_some(rest) {
-                Ok((taken, added)) => {
-                    rest = &rest[taken..];
-                    new += added;
-                }
-                Err(error) => {
-                    if let Some(before) = before {
-                        self.core = before;
-                    }
-                    return Err(error);
-                }
-            }
+        let added = self.core.insert_all(&keys);
+        if let (Err(_), Some(before)) = (&added, before) {
+            self.core = before;
         }
-        Ok(new)
+        added
     }
 
     /// Removes a key; `false` if it was not there.
