@@ -201,7 +201,7 @@ impl Node {
     pub(crate) fn count(&self) -> u64 {
         match &self.body {
             Body::Leaf(keys) => keys.len() as u64,
-            Body::Inner(inner) => inner.counts().sum(),
+            Body::Inner(inner) => inner.count_before(inner.firsts.len()),
         }
     }
 
@@ -209,7 +209,7 @@ impl Node {
     pub(crate) fn count_before(&self, index: usize) -> u64 {
         match &self.body {
             Body::Leaf(_) => index as u64,
-            Body::Inner(inner) => inner.counts().take(index).sum(),
+            Body::Inner(inner) => inner.count_before(index),
         }
     }
 
@@ -495,9 +495,9 @@ impl Inner {
         if self.only_keys() { key_sum(&self.firsts[index]) } else { self.known_sums()[index] }
     }
 
-    fn counts(&self) -> impl DoubleEndedIterator<Item = u64> {
-        let keys = if self.only_keys() { self.firsts.len() } else { 0 };
-        std::iter::repeat_n(1, keys).chain(self.known_sums().iter().map(count_in))
+    /// Number of keys under the entries before `index`.
+    fn count_before(&self, index: usize) -> u64 {
+        if self.only_keys() { index as u64 } else { self.known_sums().iter().take(index).map(count_in).sum() }
     }
 
     /// What is hashed for each child, every digest computed.
@@ -536,15 +536,19 @@ impl Inner {
 
     /// The child that holds the key with `rank` keys of this chunk before it, and the number of keys before that child.
     pub(crate) fn find_rank(&self, rank: u64) -> (usize, u64) {
+        let last = self.firsts.len() - 1;
+        if self.only_keys() {
+            let index = usize::try_from(rank).unwrap_or(usize::MAX).min(last);
+            return (index, index as u64);
+        }
         let mut before = 0;
-        for (index, count) in self.counts().enumerate() {
-            if rank < before + count {
+        for (index, count) in self.known_sums().iter().map(count_in).enumerate() {
+            if rank < before + count || index == last {
                 return (index, before);
             }
             before += count;
         }
-        let last = self.firsts.len() - 1;
-        (last, before - self.counts().next_back().unwrap_or(0))
+        (last, before)
     }
 
     pub(crate) fn child(&self, index: usize) -> &Child {

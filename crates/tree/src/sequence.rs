@@ -303,7 +303,9 @@ pub(crate) fn part(cursor: &Cursor<&Source>, from: &Raw, to: &Raw) -> Result<Opt
         let within = from <= cursor.first() && cursor.first() < to;
         return Ok(within.then(|| Piece::One(cursor.entry())));
     };
-    let start = before(node.firsts(), from);
-    let end = before(node.firsts(), to);
+    // Most chunks lie within as a whole, which is seen without looking into them.
+    let start = if from <= cursor.first() { 0 } else { before(node.firsts(), from) };
+    let whole = cursor.next_first().is_some_and(|next| next <= *to);
+    let end = if whole { node.len() } else { before(node.firsts(), to) };
     Ok((start < end).then(|| Piece::Slice { chunk: cursor.entry(), node, range: start..end }))
 }
