@@ -17,8 +17,7 @@ pub(crate) fn hasher(level: u8) -> blake3::Hasher {
 
 /// The digest of a chunk at `level` from what is hashed of its entries.
 pub(crate) fn of_entries(level: u8, entries: &[Raw]) -> Digest {
-    let (key, bytes) = (&KEYS[usize::from(level)], entries.as_flattened());
-    Digest(if lanes::pay_for(bytes) { lanes::digest(key, bytes) } else { *blake3::keyed_hash(key, bytes).as_bytes() })
+    Digest(lanes::digest(&KEYS[usize::from(level)], entries.as_flattened()))
 }
 
 /// The digests of several chunks at `level`, which takes less time than one after the other.

@@ -46,19 +46,25 @@ struct Tail<'a> {
     value: usize,
 }
 
-/// Whether [`digest`] takes less time for `bytes` than [`blake3::keyed_hash`]: from three pieces of 1 KiB on, since that hashes three
-/// as two and one.
-pub(crate) fn pay_for(bytes: &[u8]) -> bool {
-    bytes.len() >= 3 * CHUNK_LEN
-}
-
 /// The digest of one input.
 pub(crate) fn digest(key: &[u8; 32], input: &[u8]) -> Value {
+    // BLAKE3 hashes three pieces as two and one; fewer it hashes as well as can be.
+    if input.len() < 3 * CHUNK_LEN {
+        return *blake3::keyed_hash(key, input).as_bytes();
+    }
     digests(key, std::iter::once(input)).first().copied().unwrap_or([0; OUT_LEN])
 }
 
 /// The digests of `inputs` with this key, in their order.
 pub(crate) fn digests<'a>(key: &[u8; 32], inputs: impl Iterator<Item = &'a [u8]>) -> Vec<Value> {
+    let platform = Platform::detect();
+    if platform.simd_degree() == 1 {
+        return inputs.map(|input| *blake3::keyed_hash(key, input).as_bytes()).collect();
+    }
+    side_by_side(platform, key, inputs)
+}
+
+fn side_by_side<'a>(platform: Platform, key: &[u8; 32], inputs: impl Iterator<Item = &'a [u8]>) -> Vec<Value> {
     let mut values = 0;
     let place = |bytes: &'a [u8]| {
         let len = bytes.len().div_ceil(CHUNK_LEN).max(1);
@@ -66,7 +72,7 @@ pub(crate) fn digests<'a>(key: &[u8; 32], inputs: impl Iterator<Item = &'a [u8]>
         Input { bytes, values: values - len, len }
     };
     let mut inputs: Vec<Input<'a>> = inputs.map(place).collect();
-    let lanes = Lanes { platform: Platform::detect(), key: words(key) };
+    let lanes = Lanes { platform, key: words(key) };
     let mut values = vec![[0; OUT_LEN]; values];
     lanes.whole_pieces(&inputs, &mut values);
     lanes.tails(&inputs, &mut values);
@@ -231,7 +237,15 @@ mod tests {
             blake3::Hasher::new().update(&seed.to_be_bytes()).finalize_xof().fill(&mut bytes);
             let inputs: Vec<&[u8]> = (0..).zip(&lens).map(|(at, len)| &bytes[at * 797..][..*len]).collect();
             let each: Vec<Value> = inputs.iter().map(|input| *blake3::keyed_hash(&key, input).as_bytes()).collect();
-            prop_assert_eq!(digests(&key, inputs.into_iter()), each);
+            let mut platforms = vec![Platform::detect(), Platform::portable()];
+            #[cfg(target_arch = "x86_64")]
+            platforms.extend([Platform::sse2(), Platform::sse41(), Platform::avx2()].into_iter().flatten());
+            for platform in platforms {
+                prop_assert_eq!(&side_by_side(platform, &key, inputs.iter().copied()), &each, "{:?}", platform);
+            }
+            for (input, digest) in inputs.into_iter().zip(each) {
+                prop_assert_eq!(super::digest(&key, input), digest);
+            }
         }
     }
 }

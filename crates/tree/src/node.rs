@@ -561,11 +561,10 @@ impl Inner {
 
     /// The digest of the chunk at `index`, if it was computed since the last change.
     pub(crate) fn known_chunk(&self, index: usize) -> Option<Digest> {
-        let sum = self.known_sum(index);
-        if !is_stale(&sum) {
-            return Some(digest_in(&sum));
+        match self.known_sums().get(index) {
+            Some(sum) if !is_stale(sum) => Some(digest_in(sum)),
+            _ => self.child(index).page().and_then(Node::known_digest),
         }
-        self.child(index).page().and_then(Node::known_digest)
     }
 
     /// The children; none where all are single keys.
