@@ -1,11 +1,10 @@
 //! Walking along the chunks of one level.
-use std::{borrow::Borrow, ops::ControlFlow, sync::Arc};
+use std::{borrow::Borrow, sync::Arc};
 
 use crate::{
     PageError,
     node::{Body, Entry, Node},
     place::Path,
-    search::before,
     shape::Raw,
     source::Source,
 };
@@ -118,14 +117,22 @@ pub(crate) fn rank(source: &Source, root: &Entry, key: &Raw) -> Result<u64, Page
     if *key <= root.first {
         return Ok(0);
     }
-    let mut rank = 0;
-    let found = source.descend(root, |node| match &node.body {
-        Body::Leaf(keys) => ControlFlow::Break(rank + before(keys, key) as u64),
-        Body::Inner(inner) => {
-            let index = node.find(key);
-            rank += node.count_before(index);
-            if inner.firsts[index] == *key { ControlFlow::Break(rank) } else { ControlFlow::Continue(index) }
-        }
-    })?;
-    Ok(found.unwrap_or(rank + 1))
+    source.node(root)?.map_or(Ok(1), |node| rank_below(source, &node, key, (&root.first, None)))
+}
+
+/// Number of keys under `node` before `key`, which comes after the `first` one; `next` is the first key after them.
+fn rank_below(source: &Source, node: &Node, key: &Raw, (first, next): (&Raw, Option<&Raw>)) -> Result<u64, PageError> {
+    let Body::Inner(inner) = &node.body else {
+        let last = node.find_before(key, first, next);
+        return Ok(last as u64 + u64::from(node.firsts()[last] < *key));
+    };
+    let index = node.find(key);
+    let (rank, first) = (node.count_before(index), &inner.firsts[index]);
+    if key <= first {
+        return Ok(rank);
+    }
+    let sides = (first, inner.firsts.get(index + 1).or(next));
+    source.with_child(inner, index, |child| {
+        Ok(rank + child.map_or(Ok(1), |child| rank_below(source, child, key, sides))?)
+    })
 }

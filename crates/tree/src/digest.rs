@@ -1,7 +1,7 @@
 //! Digests of chunks: BLAKE3, keyed by the level.
 use std::sync::LazyLock;
 
-use crate::{Digest, Fingerprint, shape::Raw};
+use crate::{Digest, Fingerprint, lanes, shape::Raw};
 
 /// What separates the digests of this format from every other use of BLAKE3.
 const CONTEXT: &str = "hearken-tree v1 chunk digest";
@@ -17,7 +17,13 @@ pub(crate) fn hasher(level: u8) -> blake3::Hasher {
 
 /// The digest of a chunk at `level` from what is hashed of its entries.
 pub(crate) fn of_entries(level: u8, entries: &[Raw]) -> Digest {
-    Digest(*blake3::keyed_hash(&KEYS[usize::from(level)], entries.as_flattened()).as_bytes())
+    Digest(lanes::digest(&KEYS[usize::from(level)], entries.as_flattened()))
+}
+
+/// The digests of several chunks at `level`, which takes less time than one after the other.
+pub(crate) fn of_all<'a>(level: u8, chunks: impl Iterator<Item = &'a [Raw]>) -> Vec<Digest> {
+    let digests = lanes::digests(&KEYS[usize::from(level)], chunks.map(<[Raw]>::as_flattened));
+    digests.into_iter().map(Digest).collect()
 }
 
 /// The digest of the set of one key.
@@ -46,8 +52,9 @@ pub(crate) fn key_sum(key: &Raw) -> Raw {
     if key[0] >= HIGH {
         return sum(&of_key(key), 1);
     }
-    let mut sum = *key;
-    sum.rotate_left(8);
+    let mut sum = [0; 40];
+    sum[..32].copy_from_slice(&key[8..]);
+    sum[32..].copy_from_slice(&key[..8]);
     sum[32] |= HIGH;
     sum
 }
@@ -56,9 +63,10 @@ const HIGH: u8 = 0x80;
 
 /// The key in a sum; `None` if it is not that of a single key.
 fn key_in(sum: &Raw) -> Option<Raw> {
-    let mut key = *sum;
-    key[32] &= !HIGH;
-    key.rotate_right(8);
+    let mut key = [0; 40];
+    key[8..].copy_from_slice(&sum[..32]);
+    key[..8].copy_from_slice(&sum[32..]);
+    key[0] &= !HIGH;
     (sum[32] >= HIGH).then_some(key)
 }
 

@@ -24,7 +24,7 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
-    fn is_written(&self, child: &Child) -> bool {
+    pub(crate) fn is_written(&self, child: &Child) -> bool {
         match child {
             Child::Key => false,
             Child::Page(node) => node.stamp < self.now,
@@ -64,6 +64,18 @@ impl Core {
             return Ok(true);
         }
         Ok(self.insert_some(std::slice::from_ref(key))?.1 > 0)
+    }
+
+    /// Inserts ascending keys; returns how many are new. After an error some are there and some are not.
+    pub(crate) fn insert_all(&mut self, keys: &[Raw]) -> Result<u64, PageError> {
+        let (mut rest, behind) = keys.split_at(self.not_appended(keys)?);
+        let mut new = 0;
+        while !rest.is_empty() {
+            let (taken, added) = self.insert_some(rest)?;
+            rest = &rest[taken..];
+            new += added;
+        }
+        if behind.is_empty() { Ok(new) } else { Ok(new + self.append(behind)?) }
     }
 
     /// Inserts the first of these ascending keys and as many more as is convenient: how many, and how many of them are new.

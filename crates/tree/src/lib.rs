@@ -48,6 +48,7 @@
 //! | `tree`, `snapshot` | the public face |
 #![forbid(unsafe_code)]
 
+mod append;
 mod between;
 mod build;
 mod comparer;
@@ -61,6 +62,7 @@ mod fingerprint;
 mod flush;
 mod key;
 mod keys;
+mod lanes;
 mod node;
 mod page;
 mod pages;

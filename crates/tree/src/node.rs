@@ -70,6 +70,11 @@ impl Entry {
         Entry { first: key, sum: key_sum(&key), child: Child::Key }
     }
 
+    /// The chunk whose digest has yet to be computed, if so.
+    pub(crate) fn stale_page(&self) -> Option<&Node> {
+        self.child.page().filter(|_| is_stale(&self.sum))
+    }
+
     /// A chunk; its digest is left for later.
     pub(crate) fn node(node: Node) -> Entry {
         let digest = node.digest.get().copied().unwrap_or(Digest([0; 32]));
@@ -92,6 +97,18 @@ impl Entry {
     /// What is hashed for this entry, the digest computed if need be.
     pub(crate) fn fresh_sum(&self) -> Raw {
         if is_stale(&self.sum) { sum(&self.digest(), self.count()) } else { self.sum }
+    }
+
+    /// This entry, of which the key is left.
+    pub(crate) fn take(&mut self) -> Entry {
+        Entry { child: std::mem::replace(&mut self.child, Child::Key), ..*self }
+    }
+
+    /// Computes the digest if need be.
+    pub(crate) fn freshen(&mut self) {
+        if is_stale(&self.sum) {
+            self.sum = self.fresh_sum();
+        }
     }
 
     /// The digest; zero where it is stale.
@@ -130,6 +147,10 @@ impl Entry {
 }
 
 impl Child {
+    fn page(&self) -> Option<&Node> {
+        if let Child::Page(node) = self { Some(node) } else { None }
+    }
+
     pub(crate) fn level(&self) -> u8 {
         match self {
             Child::Key => 0,
@@ -160,12 +181,6 @@ impl Node {
         }
     }
 
-    /// With its digest computed.
-    pub(crate) fn digested(self) -> Node {
-        self.digest();
-        self
-    }
-
     pub(crate) fn len(&self) -> usize {
         self.firsts().len()
     }
@@ -186,7 +201,7 @@ impl Node {
     pub(crate) fn count(&self) -> u64 {
         match &self.body {
             Body::Leaf(keys) => keys.len() as u64,
-            Body::Inner(inner) => inner.counts().sum(),
+            Body::Inner(inner) => inner.count_before(inner.firsts.len()),
         }
     }
 
@@ -194,7 +209,7 @@ impl Node {
     pub(crate) fn count_before(&self, index: usize) -> u64 {
         match &self.body {
             Body::Leaf(_) => index as u64,
-            Body::Inner(inner) => inner.counts().take(index).sum(),
+            Body::Inner(inner) => inner.count_before(index),
         }
     }
 
@@ -216,6 +231,19 @@ impl Node {
             Body::Leaf(keys) => keys,
             Body::Inner(inner) => inner.sums(),
         }
+    }
+
+    /// The entry at `index` as it is hashed one level up.
+    pub(crate) fn entry_sum(&self, index: usize) -> Raw {
+        match &self.body {
+            Body::Leaf(keys) => key_sum(&keys[index]),
+            Body::Inner(inner) => inner.fresh_sum(index),
+        }
+    }
+
+    /// Number of keys under entries of this level, given as they are hashed.
+    pub(crate) fn count_of(&self, entries: &[Raw]) -> u64 {
+        if self.level == 0 { entries.len() as u64 } else { entries.iter().map(count_in).sum() }
     }
 
     /// Looks at what is hashed for the entries, without keeping what had to be made for it.
@@ -371,6 +399,26 @@ impl Node {
 
 /// Room for a few keys.
 const SOME: usize = 8;
+/// Computes the digests of chunks: of all that are of one level at once.
+pub(crate) fn digest_all(mut nodes: Vec<&Node>) {
+    nodes.retain(|node| node.known_digest().is_none());
+    while let Some(level) = nodes.first().map(|node| node.level) {
+        let (these, others) = nodes.into_iter().partition(|node| node.level == level);
+        // Saved hashers are quicker, and what is hashed for chunks of nothing but single keys is not kept.
+        let is_apart =
+            |node: &&Node| node.edge.knows() || matches!(&node.body, Body::Inner(inner) if inner.only_keys());
+        let (apart, together): (Vec<&Node>, Vec<&Node>) = Vec::into_iter(these).partition(is_apart);
+        for node in apart {
+            node.digest();
+        }
+        let digests = digest::of_all(level, together.iter().map(|node| node.hashed()));
+        for (node, digest) in together.into_iter().zip(digests) {
+            // Another thread may have come to the same.
+            let _ = node.digest.set(digest);
+        }
+        nodes = others;
+    }
+}
 
 /// Room for one more: half as much again, which wastes less than doubling.
 fn make_room<T>(entries: &mut Vec<T>) {
@@ -436,6 +484,18 @@ impl Inner {
         self.firsts.push(entry.first);
     }
 
+    /// These entries, of which the keys are left.
+    pub(crate) fn of(entries: &mut [Entry]) -> Inner {
+        let mut inner = Inner::with_capacity(entries.len());
+        inner.firsts.extend(entries.iter().map(|entry| entry.first));
+        if entries.iter().any(|entry| !matches!(entry.child, Child::Key)) {
+            inner.sums = entries.iter().map(|entry| entry.sum).collect();
+            inner.stale = inner.sums.iter().any(is_stale);
+            inner.children = entries.iter_mut().map(|entry| entry.take().child).collect();
+        }
+        inner
+    }
+
     /// What is hashed for each child, the digest perhaps stale; nothing where all are single keys.
     fn known_sums(&self) -> &[Raw] {
         self.fresh.get().filter(|_| !self.only_keys()).unwrap_or(&self.sums)
@@ -446,9 +506,9 @@ impl Inner {
         if self.only_keys() { key_sum(&self.firsts[index]) } else { self.known_sums()[index] }
     }
 
-    fn counts(&self) -> impl DoubleEndedIterator<Item = u64> {
-        let keys = if self.only_keys() { self.firsts.len() } else { 0 };
-        std::iter::repeat_n(1, keys).chain(self.known_sums().iter().map(count_in))
+    /// Number of keys under the entries before `index`.
+    fn count_before(&self, index: usize) -> u64 {
+        if self.only_keys() { index as u64 } else { self.known_sums().iter().take(index).map(count_in).sum() }
     }
 
     /// What is hashed for each child, every digest computed.
@@ -461,6 +521,8 @@ impl Inner {
         }
         self.fresh.get_or_init(|| {
             let mut sums = self.sums.clone();
+            let stale = sums.iter().zip(&self.children).filter(|(sum, _)| is_stale(sum));
+            digest_all(stale.filter_map(|(_, child)| child.page()).collect());
             for (i, sum) in sums.iter_mut().enumerate().filter(|(_, sum)| is_stale(sum)) {
                 *sum = self.entry(i).fresh_sum();
             }
@@ -478,22 +540,26 @@ impl Inner {
         Entry { first: self.firsts[index], sum: self.known_sum(index), child: self.child(index).clone() }
     }
 
+    /// Number of keys under the entry at `index`.
+    pub(crate) fn count(&self, index: usize) -> u64 {
+        count_in(&self.known_sum(index))
+    }
+
     /// The child that holds the key with `rank` keys of this chunk before it, and the number of keys before that child.
     pub(crate) fn find_rank(&self, rank: u64) -> (usize, u64) {
+        let last = self.firsts.len() - 1;
+        if self.only_keys() {
+            let index = usize::try_from(rank).unwrap_or(usize::MAX).min(last);
+            return (index, index as u64);
+        }
         let mut before = 0;
-        for (index, count) in self.counts().enumerate() {
-            if rank < before + count {
+        for (index, count) in self.known_sums().iter().map(count_in).enumerate() {
+            if rank < before + count || index == last {
                 return (index, before);
             }
             before += count;
         }
-        let last = self.firsts.len() - 1;
-        (last, before - self.counts().next_back().unwrap_or(0))
-    }
-
-    /// Number of keys under the entry at `index`.
-    pub(crate) fn count(&self, index: usize) -> u64 {
-        count_in(&self.known_sum(index))
+        (last, before)
     }
 
     pub(crate) fn child(&self, index: usize) -> &Child {
@@ -502,6 +568,14 @@ impl Inner {
 
     pub(crate) fn known_digest(&self, index: usize) -> Digest {
         digest_in(&self.known_sum(index))
+    }
+
+    /// The digest of the chunk at `index`, if it was computed since the last change.
+    pub(crate) fn known_chunk(&self, index: usize) -> Option<Digest> {
+        match self.known_sums().get(index) {
+            Some(sum) if !is_stale(sum) => Some(digest_in(sum)),
+            _ => self.child(index).page().and_then(Node::known_digest),
+        }
     }
 
     /// The children; none where all are single keys.

@@ -126,6 +126,16 @@ impl Base<'_> {
         Ok(out)
     }
 
+    /// How many levels `stored` cuts off no chunk of, from level 0 on: those that are bounded by the first key in it, and by the first
+    /// one behind.
+    pub(crate) fn uncut_levels(&self, stored: &Stored) -> Result<u8, PageError> {
+        let shape = self.source.shape;
+        let bounded = |whole: bool, key: &Raw| -> Result<u8, PageError> {
+            Ok(if whole { u8::MAX } else { self.first_from(0, key)?.map_or(u8::MAX, |first| shape.level(&first)) })
+        };
+        Ok(bounded(stored.begins, &stored.from)?.min(bounded(stored.ends, &stored.to)?))
+    }
+
     /// Whether what comes `next` bounds the level, or there is nothing.
     fn is_bounded(&self, level: u8, next: Option<&Segment>) -> Result<bool, PageError> {
         let shape = self.source.shape;
@@ -261,7 +271,7 @@ impl Base<'_> {
 
     /// The keys of the entries before this chunk, in order: a cap of them, or as far as the run goes. `None` if `stored`
     /// begins after.
-    fn keys_before(
+    pub(crate) fn keys_before(
         &self,
         level: u8,
         mut cursor: Cursor<&Source>,
@@ -293,7 +303,9 @@ pub(crate) fn part(cursor: &Cursor<&Source>, from: &Raw, to: &Raw) -> Result<Opt
         let within = from <= cursor.first() && cursor.first() < to;
         return Ok(within.then(|| Piece::One(cursor.entry())));
     };
-    let start = before(node.firsts(), from);
-    let end = before(node.firsts(), to);
+    // Most chunks lie within as a whole, which is seen without looking into them.
+    let start = if from <= cursor.first() { 0 } else { before(node.firsts(), from) };
+    let whole = cursor.next_first().is_some_and(|next| next <= *to);
+    let end = if whole { node.len() } else { before(node.firsts(), to) };
     Ok((start < end).then(|| Piece::Slice { chunk: cursor.entry(), node, range: start..end }))
 }

@@ -1,4 +1,4 @@
-//! The short ways for most keys: to the end of the last leaf, or into a leaf between two keys of it.
+//! The short ways for most keys: to the end of the last chunk of their level, or into a chunk between two keys of it.
 use std::sync::Arc;
 
 use crate::{
@@ -6,81 +6,101 @@ use crate::{
     node::{Body, Child, Entry, Node},
     place::Path,
     search::compare,
-    shape::{Raw, Shape},
+    shape::{Raw, Shape, common_bits},
 };
 
 impl Core {
-    /// Adds `key` if it comes after all others and nothing but the last leaf changes. Whether it did.
+    /// Adds `key` if it comes after all others and nothing but the last chunk of its level changes. Whether it did.
     pub(crate) fn insert_at_end(&mut self, key: &Raw) -> bool {
         let Core { source, root: Some(root), ledger } = self else { return false };
-        let takes = takes_at_end(source.shape, &root.child, key);
+        let level = source.shape.level(key);
+        let takes = takes_at_end(source.shape, &root.child, key, level);
         if takes {
-            change(root, ledger, |node, _| node.len() - 1, |leaf, last| leaf.append(std::slice::from_ref(key), last));
+            let add = |node: &mut Node, last| {
+                if level == 0 {
+                    node.append(std::slice::from_ref(key), last);
+                } else {
+                    node.insert(node.len(), key, last);
+                }
+            };
+            change(root, ledger, level, |node, _| node.len() - 1, add);
         }
         takes
     }
 
-    /// Adds `key` if it falls between two keys of a leaf and nothing but that leaf changes. Whether it was new; `None`, without
-    /// any change, where it takes a closer look.
+    /// Adds `key` if it falls between two keys of a chunk of its level and nothing but that chunk changes. Whether it was new; `None`,
+    /// without any change, where it takes a closer look.
     pub(crate) fn insert_inside(&mut self, key: &Raw) -> Option<bool> {
         let Core { source, root: Some(root), ledger } = self else { return None };
         let mut path = Path::new();
-        let at = place_inside(source.shape, root, key, &mut path)?;
+        let level = source.shape.level(key);
+        let at = place_inside(source.shape, root, key, level, &mut path)?;
         if let Some(at) = at {
             let taken = path.taken();
-            change(root, ledger, |_, depth| usize::from(taken[depth]), |leaf, last| leaf.insert(at, key, last));
+            change(root, ledger, level, |_, depth| usize::from(taken[depth]), |node, last| node.insert(at, key, last));
         }
         Some(at.is_some())
     }
 }
 
-/// Whether `key` bounds nothing, comes after all others and goes to the end of the last leaf, which is in memory: if that has
-/// room and is a whole run.
-fn takes_at_end(shape: Shape, mut child: &Child, key: &Raw) -> bool {
+/// Whether `key`, which bounds all below `level` and not that, comes after all others and goes to the end of the last chunk of the
+/// level, which is in memory and ends with a key: if that has room, and is a whole run or shares no more bits than it does with the key.
+fn takes_at_end(shape: Shape, mut child: &Child, key: &Raw, level: u8) -> bool {
     while let Child::Page(node) = child {
-        match &node.body {
-            Body::Inner(inner) => child = inner.child(node.len() - 1),
-            Body::Leaf(keys) => {
-                let after = compare(&keys[keys.len() - 1], key).is_lt();
-                return after && keys.len() < shape.cap() && shape.bounds(&keys[0], 0) && !shape.bounds(key, 0);
-            }
+        let firsts = node.firsts();
+        let (first, last) = (&firsts[0], &firsts[firsts.len() - 1]);
+        let end = match &node.body {
+            Body::Inner(inner) => inner.child(firsts.len() - 1),
+            Body::Leaf(_) => &Child::Key,
+        };
+        if node.level <= level {
+            let free = node.level == level && matches!(end, Child::Key) && firsts.len() < shape.cap();
+            return free
+                && compare(last, key).is_lt()
+                && (shape.bounds(first, level) || common_bits(last, key) >= common_bits(first, last));
         }
+        child = end;
     }
     false
 }
 
-/// Before which key of the leaf at the end of `path` this `key` goes, if it bounds nothing and falls inside a leaf with room;
-/// `Some(None)` if it is there already. Inside of a leaf nothing but the leaf changes: a cell stays a cell, since the radix nodes above
-/// it only grow.
-fn place_inside(shape: Shape, root: &Entry, key: &Raw, path: &mut Path) -> Option<Option<usize>> {
+/// Before which entry of the chunk at the end of `path` this `key` goes, if it bounds all below `level` and not that, and falls between
+/// two keys of a chunk of the level with room; `Some(None)` if it is there already. Inside of a chunk nothing but the chunk changes: a
+/// cell stays a cell, since the radix nodes above it only grow.
+fn place_inside(shape: Shape, root: &Entry, key: &Raw, level: u8, path: &mut Path) -> Option<Option<usize>> {
     let (mut child, mut first, mut next) = (&root.child, &root.first, None);
-    if shape.bounds(key, 0) {
-        return None;
-    }
     while let Child::Page(node) = child {
         let firsts = node.firsts();
         let index = node.find_before(key, first, next);
         first = &firsts[index];
         next = firsts.get(index + 1).or(next);
-        match &node.body {
-            Body::Inner(inner) => {
-                path.push(index);
-                child = inner.child(index);
-            }
-            Body::Leaf(_) => {
-                let order = compare(first, key);
-                let inside = order.is_lt() && index + 1 < firsts.len() && firsts.len() < shape.cap();
-                return if order.is_eq() { Some(None) } else { inside.then_some(Some(index + 1)) };
-            }
+        let below = match &node.body {
+            Body::Inner(inner) => inner.child(index),
+            Body::Leaf(_) => &Child::Key,
+        };
+        if node.level > level {
+            path.push(index);
+            child = below;
+            continue;
         }
+        let order = compare(first, key);
+        if order.is_eq() {
+            return Some(None);
+        }
+        let room = node.level == level && firsts.len() < shape.cap();
+        // A key that bounds the levels below must not divide a chunk of them.
+        let parts_none = |next: &Raw| level == 0 || (matches!(below, Child::Key) && shape.bounds(next, level - 1));
+        let inside = order.is_lt() && room && firsts.get(index + 1).is_some_and(parts_none);
+        return inside.then_some(Some(index + 1));
     }
     None
 }
 
-/// Goes down the `way`, which says which entry to take of a chunk at some depth, and adds one key to the leaf at its end.
+/// Goes down the `way`, which says which entry to take of a chunk at some depth, and adds one key to the chunk of `level` at its end.
 fn change(
     root: &mut Entry,
     ledger: &mut Ledger,
+    level: u8,
     way: impl Fn(&Node, usize) -> usize,
     add: impl FnOnce(&mut Node, bool),
 ) {
@@ -90,7 +110,7 @@ fn change(
         let Child::Page(node) = child else { return };
         let node = Arc::make_mut(node);
         ledger.touch(node);
-        if node.level == 0 {
+        if node.level == level {
             return add(node, last);
         }
         let index = way(node, depth);

@@ -65,7 +65,7 @@ impl Snapshot {
         let stored = Stored { from, to, begins: from <= root.first, ends: to == MAX };
         let base = Base { source: &self.source, root };
         let mut segments = vec![Segment::Stored(stored)];
-        for level in 0..=u8::MAX {
+        for level in base.uncut_levels(&stored)?..=u8::MAX {
             segments = base.step(level, segments, Purpose::Digest)?;
             match segments.as_slice() {
                 [] => break,
@@ -216,9 +216,13 @@ impl Snapshot {
         for pair in cuts.windows(2) {
             let [from, to] = pair else { continue };
             if let (Ok(range), Ok(held)) = (KeyRange::new(from.bound, to.bound), KeyRange::new(from.start, to.start)) {
-                spans.push(Span { range, fingerprint: self.fingerprint(&held)? });
+                spans.push((range, held));
             }
         }
-        Ok(spans)
+        if let Some(root) = &self.root {
+            between::prepare(&self.source, root, spans.iter().map(|(_, held)| *held))?;
+        }
+        let span = |(range, held)| Ok(Span { range, fingerprint: self.fingerprint(&held)? });
+        spans.into_iter().map(span).collect()
     }
 }

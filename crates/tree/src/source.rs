@@ -88,12 +88,12 @@ impl Source {
         &self,
         inner: &Inner,
         index: usize,
-        look: impl FnOnce(Option<&Node>) -> Result<R, E>,
+        look: impl FnOnce(Option<&Arc<Node>>) -> Result<R, E>,
     ) -> Result<R, E> {
         match inner.child(index) {
             Child::Key => look(None),
             Child::Page(node) => look(Some(node)),
-            Child::Stored(_) => look(self.node(&inner.entry(index))?.as_deref()),
+            Child::Stored(_) => look(self.node(&inner.entry(index))?.as_ref()),
         }
     }
 

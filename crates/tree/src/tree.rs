@@ -66,7 +66,7 @@ impl Tree {
     pub fn filled(mut self, keys: impl IntoIterator<Item = Key>) -> Result<Tree, Unsorted> {
         let mut builder = Builder::new(self.core.source.shape, self.core.ledger.now);
         for key in keys {
-            if key == Key::MAX || builder.last().is_some_and(|last| compare(last, key.as_bytes()).is_ge()) {
+            if is_end(&key) || builder.last().is_some_and(|last| compare(last, key.as_bytes()).is_ge()) {
                 return Err(Unsorted { key });
             }
             builder.push(*key.as_bytes());
@@ -99,37 +99,25 @@ impl Tree {
 
     /// Adds a key; `false` if it was there. [`Key::MAX`] is no key and not added.
     pub fn insert(&mut self, key: Key) -> Result<bool, PageError> {
-        if compare(key.as_bytes(), &MAX).is_eq() { Ok(false) } else { self.core.insert(key.as_bytes()) }
+        if is_end(&key) { Ok(false) } else { self.core.insert(key.as_bytes()) }
     }
 
     /// Adds keys in any order; returns how many were new. After an error none is added.
     pub fn insert_all(&mut self, keys: impl IntoIterator<Item = Key>) -> Result<u64, PageError> {
         let mut keys: Vec<[u8; Key::LEN]> =
-            keys.into_iter().filter(|key| *key != Key::MAX).map(|key| *key.as_bytes()).collect();
+            keys.into_iter().filter(|key| !is_end(key)).map(|key| *key.as_bytes()).collect();
         keys.sort_unstable_by(compare);
         let before = self.core.source.store.is_some().then(|| self.core.clone());
-        let mut new = 0;
-        let mut rest = keys.as_slice();
-        while !rest.is_empty() {
-            match self.core.insert_some(rest) {
-                Ok((taken, added)) => {
-                    rest = &rest[taken..];
-                    new += added;
-                }
-                Err(error) => {
-                    if let Some(before) = before {
-                        self.core = before;
-                    }
-                    return Err(error);
-                }
-            }
+        let added = self.core.insert_all(&keys);
+        if let (Err(_), Some(before)) = (&added, before) {
+            self.core = before;
         }
-        Ok(new)
+        added
     }
 
     /// Removes a key; `false` if it was not there.
     pub fn remove(&mut self, key: &Key) -> Result<bool, PageError> {
-        if *key == Key::MAX { Ok(false) } else { self.core.remove(key.as_bytes()) }
+        if is_end(key) { Ok(false) } else { self.core.remove(key.as_bytes()) }
     }
 
     /// Removes every key before `bound`; returns how many there were. Costs the chunks dropped.
@@ -170,4 +158,9 @@ impl Tree {
     pub fn unflushed_bytes(&self) -> usize {
         flush::unflushed_bytes(&self.core)
     }
+}
+
+/// Whether this is no key but the end of all ranges.
+fn is_end(key: &Key) -> bool {
+    compare(key.as_bytes(), &MAX).is_eq()
 }

@@ -107,6 +107,22 @@ proptest! {
     }
 
     #[test]
+    fn batches_behind_all_others_are_the_model(case in case(600)) {
+        let mut rng = ChaCha8Rng::seed_from_u64(case.seed);
+        let all = sorted(&case.keys);
+        let mut tree = empty(case.model);
+        let mut done = 0;
+        while done < all.len() {
+            // Some are there already, and some come twice.
+            let (from, to) = (rng.random_range(done / 2..=done), rng.random_range(done..all.len()) + 1);
+            let batch = all[from..to].iter().chain(&all[done..to]).copied();
+            prop_assert_eq!(tree.insert_all(batch).unwrap(), (to - done) as u64);
+            is_model(case.model, &tree.snapshot(), &all[..to]);
+            done = to;
+        }
+    }
+
+    #[test]
     fn removals_in_any_order_are_the_model(case in case(400)) {
         let mut tree = built(case.model, &sorted(&case.keys));
         let mut set: BTreeSet<Key> = case.keys.iter().copied().collect();
