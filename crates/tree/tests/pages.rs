@@ -197,6 +197,28 @@ proptest! {
     }
 }
 
+/// Where the store can make a damaged page anew, nobody notices; where what it makes is not that page either, it is an error.
+#[test]
+fn a_damaged_page_is_made_anew() {
+    let mut stored = Stored::new(Model { bits: 2 }, 0);
+    stored.set.extend(keys::keys(stored.model, Ids::Honest, Times::Shared, 100, 1));
+    stored.tree.insert_all(stored.keys()).unwrap();
+    let root = flush(&mut stored.tree, &mut stored.image);
+    for id in stored.image.keys() {
+        let (tree, pages) = stored.open(root);
+        let mut damaged = stored.image[id].clone();
+        *damaged.last_mut().unwrap() ^= 1;
+        pages.pages.lock().unwrap().insert(*id, damaged.clone());
+        pages.spare.lock().unwrap().insert(*id, stored.image[id].clone());
+        let read = tree.snapshot().keys(&KeyRange::ALL).collect::<Result<Vec<_>, _>>();
+        assert_eq!(read.unwrap(), stored.keys());
+        pages.spare.lock().unwrap().insert(*id, damaged);
+        let again = Tree::open_with_q_bits(2, pages, root, 0);
+        let read = again.snapshot().keys(&KeyRange::ALL).collect::<Result<Vec<_>, _>>();
+        assert!(matches!(read, Err(PageError::Corrupt { id: found, .. }) if found == *id));
+    }
+}
+
 /// Opening reads nothing, looking up reads a path, and appending writes the right edge only.
 #[test]
 fn what_is_read_and_written() {

@@ -14,6 +14,8 @@ use hearken_tree::{PageId, PageStore, PageWrite, Root, Tree};
 #[derive(Default)]
 pub struct Pages {
     pub pages: Mutex<BTreeMap<PageId, Vec<u8>>>,
+    /// What damaged pages are made anew from.
+    pub spare: Mutex<BTreeMap<PageId, Vec<u8>>>,
     /// How many pages were read.
     pub reads: AtomicU64,
     /// From which read on reading fails; 0 for never.
@@ -28,6 +30,10 @@ impl PageStore for Pages {
             return Err("the disk is on fire".into());
         }
         Ok(self.pages.lock().unwrap().get(id).cloned())
+    }
+
+    fn restore(&self, id: &PageId) -> Result<Option<Vec<u8>>, Box<dyn Error + Send + Sync>> {
+        Ok(self.spare.lock().unwrap().get(id).cloned())
     }
 }
 
