@@ -186,7 +186,7 @@ impl Node {
     pub(crate) fn count(&self) -> u64 {
         match &self.body {
             Body::Leaf(keys) => keys.len() as u64,
-            Body::Inner(inner) => inner.counts().sum(),
+            Body::Inner(inner) => inner.count_before(inner.firsts.len()),
         }
     }
 
@@ -194,7 +194,7 @@ impl Node {
     pub(crate) fn count_before(&self, index: usize) -> u64 {
         match &self.body {
             Body::Leaf(_) => index as u64,
-            Body::Inner(inner) => inner.counts().take(index).sum(),
+            Body::Inner(inner) => inner.count_before(index),
         }
     }
 
@@ -434,11 +434,6 @@ impl Inner {
         if self.only_keys() { key_sum(&self.firsts[index]) } else { self.known_sums()[index] }
     }
 
-    fn counts(&self) -> impl DoubleEndedIterator<Item = u64> {
-        let keys = if self.only_keys() { self.firsts.len() } else { 0 };
-        std::iter::repeat_n(1, keys).chain(self.known_sums().iter().map(count_in))
-    }
-
     /// What is hashed for each child, every digest computed.
     pub(crate) fn sums(&self) -> &[Raw] {
         if self.only_keys() {
@@ -459,7 +454,10 @@ impl Inner {
     /// Digest and count of the child at `index`, the digest computed if need be.
     pub(crate) fn fresh_sum(&self, index: usize) -> Raw {
         let known = self.known_sum(index);
-        if is_stale(&known) { self.entry(index).fresh_sum() } else { known }
+        match self.child(index) {
+            Child::Page(node) if is_stale(&known) => sum(&node.digest(), count_in(&known)),
+            _ => known,
+        }
     }
 
     pub(crate) fn entry(&self, index: usize) -> Entry {
@@ -468,15 +466,25 @@ impl Inner {
 
     /// The child that holds the key with `rank` keys of this chunk before it, and the number of keys before that child.
     pub(crate) fn find_rank(&self, rank: u64) -> (usize, u64) {
+        let last = self.firsts.len() - 1;
+        if self.only_keys() {
+            let index = usize::try_from(rank).map_or(last, |rank| rank.min(last));
+            return (index, index as u64);
+        }
         let mut before = 0;
-        for (index, count) in self.counts().enumerate() {
+        for (index, sum) in self.known_sums().iter().enumerate().take(last) {
+            let count = count_in(sum);
             if rank < before + count {
                 return (index, before);
             }
             before += count;
         }
-        let last = self.firsts.len() - 1;
-        (last, before - self.counts().next_back().unwrap_or(0))
+        (last, before)
+    }
+
+    /// Number of keys under the entries before `index`.
+    fn count_before(&self, index: usize) -> u64 {
+        if self.only_keys() { index as u64 } else { self.known_sums()[..index].iter().map(count_in).sum() }
     }
 
     /// Number of keys under the entry at `index`.
