@@ -171,6 +171,7 @@ impl Node {
     }
 
     /// The entries' first keys; at level 0 the keys.
+    #[inline]
     pub(crate) fn firsts(&self) -> &[Raw] {
         match &self.body {
             Body::Leaf(keys) => keys,
