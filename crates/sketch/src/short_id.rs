@@ -20,6 +20,7 @@ impl ShortId {
     }
 
     /// Its value, never zero.
+    #[inline]
     pub const fn get(self) -> u32 {
         self.0.get()
     }

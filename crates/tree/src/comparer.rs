@@ -10,8 +10,11 @@ use crate::{Fingerprint, Key, KeyRange, PageError, Snapshot};
 pub struct Comparer<'a> {
     set: &'a Snapshot,
     /// A bound, and the chunk start after it: it is known that the set has nothing in between.
-    bare: Option<(Key, Key)>,
+    bare: Option<(Key, Place)>,
 }
+
+/// A key, and the number of keys before it.
+type Place = (Key, u64);
 
 impl Comparer<'_> {
     /// For spans that are given in order.
@@ -28,17 +31,21 @@ impl Comparer<'_> {
         count: u64,
         matches: impl Fn(&Fingerprint) -> bool,
     ) -> Result<bool, PageError> {
-        let equal = |start: Key, end: Key| -> Result<bool, PageError> {
+        let equal = |(start, before): Place, (end, rank): Place| -> Result<bool, PageError> {
             let Ok(range) = KeyRange::new(start, end) else { return Ok(false) };
-            Ok(self.set.count(&range)? == count && matches(&self.set.fingerprint(&range)?))
+            Ok(rank.checked_sub(before) == Some(count) && matches(&self.set.fingerprint(&range)?))
         };
-        let start = self.bare.filter(|(bound, _)| *bound == range.start()).map_or(range.start(), |(_, start)| start);
+        let place = |bound: Key| -> Result<Place, PageError> { Ok((bound, self.set.rank(&bound)?)) };
+        let start = match self.bare {
+            Some((bound, start)) if bound == range.start() => start,
+            _ => place(range.start())?,
+        };
         let end = self.set.chunk_start_from(&range.end())?;
         if equal(start, end)? {
             self.bare = Some((range.end(), end));
             return Ok(true);
         }
         self.bare = None;
-        equal(range.start(), range.end())
+        equal(place(range.start())?, place(range.end())?)
     }
 }

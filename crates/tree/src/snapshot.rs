@@ -192,23 +192,28 @@ impl Snapshot {
         Ok(differing)
     }
 
-    /// Where the first chunk starts that does not start before `key`; [`Key::MAX`] if none does. Reads no chunk of keys.
-    pub(crate) fn chunk_start_from(&self, key: &Key) -> Result<Key, PageError> {
-        let (key, Some(root)) = (key.as_bytes(), &self.root) else { return Ok(Key::MAX) };
+    /// Where the first chunk starts that does not start before `key`, and the number of keys before it; [`Key::MAX`] if none does.
+    /// Reads no chunk of keys.
+    pub(crate) fn chunk_start_from(&self, key: &Key) -> Result<(Key, u64), PageError> {
+        let (key, Some(root)) = (key.as_bytes(), &self.root) else { return Ok((Key::MAX, 0)) };
         if *key <= root.first {
-            return Ok(Key::from_bytes(root.first));
+            return Ok((Key::from_bytes(root.first), 0));
         }
-        let mut next = MAX;
+        let (mut before, mut next) = (0, (MAX, root.count()));
         let found = self.source.descend(root, |node| {
             let Body::Inner(inner) = &node.body else { return ControlFlow::Break(next) };
             let index = node.find(key);
+            before += node.count_before(index);
             if inner.firsts[index] == *key {
-                return ControlFlow::Break(*key);
+                return ControlFlow::Break((*key, before));
             }
-            next = inner.firsts.get(index + 1).copied().unwrap_or(next);
+            if let Some(first) = inner.firsts.get(index + 1) {
+                next = (*first, before + inner.count(index));
+            }
             if node.level == 1 { ControlFlow::Break(next) } else { ControlFlow::Continue(index) }
         })?;
-        Ok(Key::from_bytes(found.unwrap_or(next)))
+        let (start, rank) = found.unwrap_or(next);
+        Ok((Key::from_bytes(start), rank))
     }
 
     fn spans(&self, cuts: &[Cut]) -> Result<Vec<Span>, PageError> {
