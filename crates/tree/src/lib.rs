@@ -36,11 +36,11 @@
 //! | --- | --- |
 //! | `key`, `range`, `fingerprint` | the words: [`Key`], [`KeyRange`], [`Fingerprint`], [`Span`] |
 //! | `shape` | where chunks are cut: the level of a key, and the cells of an over-long run |
-//! | `digest` | how chunks are hashed; `edge`: saved hashers where most keys arrive |
+//! | `digest` | how chunks are hashed; `lanes`: many side by side; `edge`: saved hashers where most keys arrive |
 //! | `node` | chunks in memory; `search`: finding a key in one |
 //! | `page`, `pages`, `source`, `flush` | chunks as pages: their bytes, the [`PageStore`], the cache, storing what changed |
 //! | `cursor`, `keys`, `visit` | walking along the chunks of a level, along the keys, and along many of them at once |
-//! | `build` | a tree from sorted keys, bottom up |
+//! | `build` | a tree from sorted keys, bottom up; `append`: the same for many keys behind all others |
 //! | `between`, `cuts` | fingerprints of ranges with honest runs at their ends, and what is remembered of them |
 //! | `sequence`, `pieces` | the one idea behind changes and ranges: entries of a level, some new or gone, are cut into chunks anew where that matters; `edges`: the short way at the ends of a range |
 //! | `edit`, `place`, `short` | changes: the general one, those that move no cut, and the quickest of these |

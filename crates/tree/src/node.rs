@@ -173,7 +173,11 @@ impl Node {
     pub(crate) fn find_before(&self, key: &Raw, first: &Raw, next: Option<&Raw>) -> usize {
         match (&self.body, next) {
             (Body::Leaf(keys), Some(next)) => not_after_between(keys, key, first, next).saturating_sub(1),
-            // Most of these are in a processor's cache: halving is quicker than guessing.
+            // These are as many as leaves.
+            (Body::Inner(inner), Some(next)) if inner.only_keys() => {
+                not_after_between(&inner.firsts, key, first, next).saturating_sub(1)
+            }
+            // Most of the others are in a processor's cache: halving is quicker than guessing.
             (Body::Inner(inner), Some(_)) => {
                 inner.firsts.partition_point(|first| compare(first, key).is_le()).saturating_sub(1)
             }

@@ -13,6 +13,10 @@ impl Core {
     /// Adds `key` if it comes after all others and nothing but the last chunk of its level changes. Whether it did.
     pub(crate) fn insert_at_end(&mut self, key: &Raw) -> bool {
         let Core { source, root: Some(root), ledger } = self else { return false };
+        if matches!(&root.child, Child::Page(node) if node.firsts().last().is_some_and(|last| compare(last, key).is_gt()))
+        {
+            return false;
+        }
         let level = source.shape.level(key);
         let takes = takes_at_end(source.shape, &root.child, key, level);
         if takes {
@@ -47,21 +51,21 @@ impl Core {
 /// level, which is in memory and ends with a key: if that has room, and is a whole run or shares no more bits than it does with the key.
 fn takes_at_end(shape: Shape, mut child: &Child, key: &Raw, level: u8) -> bool {
     while let Child::Page(node) = child {
-        let firsts = node.firsts();
-        let (first, last) = (&firsts[0], &firsts[firsts.len() - 1]);
-        let end = match &node.body {
-            Body::Inner(inner) => inner.child(firsts.len() - 1),
-            Body::Leaf(_) => &Child::Key,
-        };
-        if node.level <= level {
-            let free = node.level == level && matches!(end, Child::Key) && firsts.len() < shape.cap();
-            return free
-                && compare(last, key).is_lt()
-                && (shape.bounds(first, level) || common_bits(last, key) >= common_bits(first, last));
+        match &node.body {
+            Body::Inner(inner) if node.level > level => child = inner.child(inner.firsts.len() - 1),
+            Body::Inner(inner) if !matches!(inner.child(inner.firsts.len() - 1), Child::Key) => return false,
+            _ => return node.level == level && fits_at_end(shape, node, key),
         }
-        child = end;
     }
     false
+}
+
+/// Whether `key` can be one more entry of `node`, which ends with a key.
+fn fits_at_end(shape: Shape, node: &Node, key: &Raw) -> bool {
+    let firsts = node.firsts();
+    let (first, last) = (&firsts[0], &firsts[firsts.len() - 1]);
+    let after = compare(last, key).is_lt() && firsts.len() < shape.cap();
+    after && (shape.bounds(first, node.level) || common_bits(last, key) >= common_bits(first, last))
 }
 
 /// Before which entry of the chunk at the end of `path` this `key` goes, if it bounds all below `level` and not that, and falls between
