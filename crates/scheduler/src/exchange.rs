@@ -25,7 +25,7 @@ pub enum Trigger {
     Suspect,
     /// A range that was too costly as it was asked.
     Narrow,
-    /// A repair after which more is probably missing, or one that brought what a neighbour had asked for in vain.
+    /// A repair after which more is probably missing, or one that brought what a neighbour lacks.
     FollowUp,
 }
 
