@@ -142,11 +142,14 @@ pub(crate) fn near(config: &Config) -> u64 {
 
 /// Differences of which at least so many messages are told by their counts are taken by themselves.
 const LARGE: u64 = 16;
+/// Keys up to which ranges are taken together: every key is added to every sum of a sketch, so that what takes twice the keys with
+/// twice the sums takes four times as long, and more of it saves few bytes.
+const FEW_KEYS: u64 = 1 << 15;
 /// Differences from which on the scatter of their counts tells something.
 const MANY: usize = 16;
 
 /// Takes small differences that lie near each other together: one sketch costs less than several, as each brings along its
-/// bounds, its digest, and room for what counts do not show. Not across what is being asked about already, not where the counts of all
+/// bounds, its digest, and room for what counts do not show. Not beyond [`FEW_KEYS`], not across what is being asked about already, not where the counts of all
 /// scatter so far that one sketch would not hold what they hide, and not where all hold so many keys that they are narrowed down first:
 /// that is done by equal counts, and best from small ranges.
 pub(crate) fn together<P: Clone + Ord>(
@@ -160,7 +163,8 @@ pub(crate) fn together<P: Clone + Ord>(
     let (scatter, many) = (Scatter::of(&differences), differences.len() >= MANY);
     let mut taken: Vec<Difference> = Vec::with_capacity(differences.len());
     for difference in differences {
-        let few = |joined: &Difference| !many || scatter.expected(joined.ours) < MAX_SKETCH;
+        let few =
+            |joined: &Difference| joined.ours <= FEW_KEYS && (!many || scatter.expected(joined.ours) < MAX_SKETCH);
         let joined = taken.last().and_then(|last| join(last, &difference, near));
         let joined = joined.filter(|joined| few(joined) && !pursuit.overlaps(&joined.range));
         match (taken.last_mut(), joined) {
@@ -217,4 +221,27 @@ fn forwards(config: &Config) -> usize {
 fn plausible(ihave: &Ihave) -> bool {
     let sum = ihave.summary.spans().try_fold(0u64, |sum, span| sum.checked_add(span.fingerprint.count));
     ihave.summary.range() == Some(ihave.window.keys()) && sum == Some(ihave.root.count)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_keys_are_taken_together() {
+        let spans = |keys: u64| {
+            let span = |at: u64| Difference {
+                range: hearken_tree::KeyRange::between(at, at + 1),
+                theirs: keys + 1,
+                ours: keys,
+                before: Some(0),
+                apart: None,
+            };
+            (0..8).map(span).collect()
+        };
+        let taken = |keys| together(spans(keys), 10, &Pursuit::<u32>::new()).len();
+        assert_eq!(taken(100), 1);
+        assert_eq!(taken(FEW_KEYS / 4), 2);
+        assert_eq!(taken(FEW_KEYS), 8);
+    }
 }
