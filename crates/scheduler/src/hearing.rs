@@ -144,7 +144,7 @@ pub(crate) fn near(config: &Config) -> u64 {
 const LARGE: u64 = 16;
 /// Keys up to which ranges are taken together: every key is added to every sum of a sketch, so that what takes twice the keys with
 /// twice the sums takes four times as long, and more of it saves few bytes.
-const FEW_KEYS: u64 = 1 << 15;
+const FEW_KEYS: u64 = 1 << 14;
 /// Differences from which on the scatter of their counts tells something.
 const MANY: usize = 16;
 
