@@ -206,7 +206,7 @@ async fn the_last_message_comes_one_round_trip_after_the_announcement() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "long: a million messages"]
+#[ignore = "long: a million messages, and measured with --release"]
 async fn the_same_with_a_million() {
     check(1_000_000, 5).await;
 }
