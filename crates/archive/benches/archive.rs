@@ -6,6 +6,7 @@
 #[path = "../tests/common/mod.rs"]
 mod common;
 mod counting;
+mod cpu;
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -15,6 +16,7 @@ use std::{
 use bytes::Bytes;
 use common::{NOW, SECOND, TOPIC, body, filter, live};
 use counting::{Counting, Counts};
+use cpu::cpu;
 use hearken_archive::{Archive, ArchiveOptions, Embedded, EmbeddedOptions, Memory, PageLimit};
 use hearken_tree::KeyRange;
 use rand::{RngExt, SeedableRng, seq::SliceRandom};
@@ -70,12 +72,6 @@ fn main() {
             run.open.as_secs_f64() * 1e3,
         );
     }
-}
-
-/// Processor time of this thread, which does all the work; says more than the clock on a busy machine. Linux only.
-fn cpu() -> Duration {
-    let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
-    Duration::from_nanos(stat.split(' ').next().and_then(|field| field.parse().ok()).unwrap_or_default())
 }
 
 fn in_memory(messages: &[Bytes]) {

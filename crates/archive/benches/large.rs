@@ -7,6 +7,7 @@
 #[path = "../tests/common/mod.rs"]
 mod common;
 mod counting;
+mod cpu;
 
 use std::{
     ops::Range,
@@ -18,6 +19,7 @@ use std::{
 use bytes::Bytes;
 use common::{NOW, SECOND, body, filter, live};
 use counting::{Counting, Counts};
+use cpu::cpu;
 use hearken_archive::{Archive, ArchiveOptions, Embedded, EmbeddedOptions};
 use hearken_tree::{Key, KeyRange, Snapshot, Tree};
 use rand::{RngExt, SeedableRng};
@@ -126,16 +128,17 @@ impl Bench {
     }
 
     fn batches(&mut self, name: &str, times: Range<u64>, batches: u64) {
-        let mut took = Vec::new();
+        let (mut took, worked) = (Vec::new(), cpu());
         for _ in 0..batches {
             let batch = self.new_messages(BATCH, &times);
             took.push(self.load(&batch));
         }
         let messages = batches * BATCH as u64;
         let rate = messages as f64 / took.iter().sum::<Duration>().as_secs_f64();
+        let by_cpu = messages as f64 / (cpu() - worked).as_secs_f64();
         took.sort_unstable();
         println!(
-            "{name}, batches of {BATCH}: {rate:.0} messages/s, median {:.1?}, slowest {:.1?}, {}",
+            "{name}, batches of {BATCH}: {rate:.0} messages/s, {by_cpu:.0} by processor time, median {:.1?}, slowest {:.1?}, {}",
             took[took.len() / 2],
             took[took.len() - 1],
             peak_memory()

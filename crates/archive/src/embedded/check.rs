@@ -104,11 +104,13 @@ impl Embedded {
     }
 
     fn check_and_repair(&self, writer: &mut Writer, deep: bool) -> Result<CheckReport, AdmitError> {
-        writer.state.write_backlog(&self.store)?;
-        self.publish(writer);
+        match self.write_backlog(writer) {
+            Err(AdmitError::Index(_)) => self.reload_written(writer)?,
+            written => written?,
+        }
         let truth = Truth::read(&self.store, &self.context, deep)?;
         // Read anew from the file: what is in memory may be sound where the file is not.
-        let stored = open::load(&self.store, &self.context, self.cache_size, self.at_once)?;
+        let (stored, trees) = open::load(&self.store, &self.context, self.cache_size, self.at_once)?;
         let counts = (stored.totals.messages, stored.totals.bytes);
         let mut report = CheckReport {
             messages: truth.messages,
@@ -123,7 +125,7 @@ impl Embedded {
             groups: Vec::new(),
         };
         let filters = self.context.predicate.filters().iter();
-        for (((group, filter), index), keys) in filters.zip(&stored.indexes).zip(&truth.keys) {
+        for (((group, filter), index), keys) in filters.zip(&trees).zip(&truth.keys) {
             let refused = refused_keys(&self.store, group).map_err(storage)?;
             let mut found = GroupReport::compare(filter, &index.view(), keys, &refused, deep);
             if stored.totals.refused.get(report.groups.len()) != Some(&(refused.len() as u64)) {

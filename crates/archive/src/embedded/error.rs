@@ -106,6 +106,15 @@ pub(super) fn unreadable(error: impl Into<redb::Error>) -> ReadError {
     ReadError::Storage(Box::new(error.into()))
 }
 
+/// A failure to bring the index up to what is stored, for whoever reads it.
+pub(super) fn reading(error: AdmitError) -> ReadError {
+    match error {
+        AdmitError::Storage(source) => ReadError::Storage(source),
+        AdmitError::Index(error) => ReadError::Index(error),
+        other => ReadError::Storage(Box::new(other)),
+    }
+}
+
 /// Tells damage and a full disk from other failures, and where the file lies.
 pub(super) fn located(error: AdmitError, path: &Path) -> AdmitError {
     let AdmitError::Storage(source) = error else { return error };

@@ -1,15 +1,20 @@
 //! The trees of a group, over pages in the file.
 use std::{collections::BTreeSet, sync::Arc};
 
-use hearken_tree::{GroupId, PageId, PageWrite, Root, Tree};
+use hearken_tree::{GroupId, Key, PageId, PageWrite, Root, Tree};
 use redb::{ReadableTable, Table, WriteTransaction};
 
 use super::{
     error::storage,
     schema::{GROUPS, GroupRow, PAGE_KEY, PAGES, Which, page_key, page_keys, seal_page},
+    unfinished::Unfinished,
     version::Version,
 };
 use crate::{AdmitError, View, index::follow, ledger::Changes};
+
+/// How many waiting keys are entered between two looks at how many pages that has changed: where each lies in a page of its own, these
+/// take some 10 MiB.
+const STEP: usize = 1_024;
 
 /// A group's trees as of the last commit, or with changes that are to be committed.
 pub(super) struct GroupTrees {
@@ -18,6 +23,9 @@ pub(super) struct GroupTrees {
     kept: Tree,
     /// Only while something is refused.
     held: Option<Tree>,
+    /// Keys of stored messages that the trees lack. They are entered when somebody looks, or when the index is written: many at a
+    /// time, in their order, so that keys that lie anywhere change each page once and not once a commit.
+    waiting: Vec<Key>,
     /// The roots as of the last flush that was committed.
     durable: Roots,
     /// The roots as of a flush that is to be committed.
@@ -40,19 +48,30 @@ impl GroupTrees {
     pub(super) fn open(group: GroupId, row: &GroupRow, version: &Arc<Version>, cache: usize) -> GroupTrees {
         let durable = Roots { kept: row.kept, held: row.held };
         let kept = Tree::open(Arc::new(version.pages(group, Which::Kept)), row.kept, cache / 4 * 3);
-        let mut trees = GroupTrees { group, cache, kept, held: None, durable, flushed: None };
+        let mut trees = GroupTrees { group, cache, kept, held: None, waiting: Vec::new(), durable, flushed: None };
         trees.held = row.held.map(|root| Tree::open(Arc::new(version.pages(group, Which::Held)), root, cache / 4));
         trees
     }
 
-    /// Follows one transaction in memory; `refused` is how many refused keys are remembered after it. After an error the trees have to
-    /// be opened again.
-    pub(super) fn apply(&mut self, changes: &Changes, refused: u64, version: &Arc<Version>) -> Result<(), AdmitError> {
+    /// Messages with these keys are stored.
+    pub(super) fn store(&mut self, keys: &[Key]) {
+        self.waiting.extend_from_slice(keys);
+    }
+
+    /// Follows a transaction that does more than store messages, in memory, after a [`flush`](GroupTrees::flush) into it; `refused` is
+    /// how many refused keys are remembered after it. After an error the trees have to be opened again.
+    pub(super) fn apply(
+        &mut self,
+        changes: &Changes,
+        refused: u64,
+        txn: &Arc<WriteTransaction>,
+        version: &Arc<Version>,
+    ) -> Result<(), AdmitError> {
         let refusing = !changes.refused.is_empty() || !changes.deleted.is_empty();
         if refusing && self.held.is_none() {
             // Up to now, what is held was what is kept, page by page.
             let mut held = self.kept.clone();
-            held.read_from(Arc::new(version.pages(self.group, Which::Held)));
+            held.read_from(Unfinished::pages(txn, version.pages(self.group, Which::Held)));
             self.held = Some(held);
         }
         if refused == 0 {
@@ -62,8 +81,50 @@ impl GroupTrees {
         Ok(())
     }
 
+    /// Enters waiting keys until none is left, or the changed pages take too much memory: whether none is left. What failed goes
+    /// on waiting.
+    pub(super) fn enter(&mut self) -> Result<bool, AdmitError> {
+        // The first ones come off the end.
+        self.waiting.sort_unstable_by(|one, other| other.cmp(one));
+        while !self.waiting.is_empty() {
+            if self.is_full() {
+                return Ok(false);
+            }
+            let rest = self.waiting.len().saturating_sub(STEP);
+            let stored = self.waiting.iter().skip(rest).rev().copied().collect();
+            follow(&mut self.kept, self.held.as_mut(), &Changes { stored, ..Changes::default() })?;
+            self.waiting.truncate(rest);
+        }
+        self.waiting = Vec::new();
+        Ok(true)
+    }
+
+    /// Enters all that waits and writes the changed pages into the transaction, whenever they take too much memory. They are
+    /// read from there until [`read_from`](GroupTrees::read_from).
+    pub(super) fn flush(&mut self, txn: &Arc<WriteTransaction>, version: &Arc<Version>) -> Result<(), AdmitError> {
+        while !self.enter()? {
+            self.write_changed(txn)?;
+            let group = self.group;
+            self.each(|tree, which| tree.flushed(Unfinished::pages(txn, version.pages(group, which))));
+        }
+        self.write_changed(txn)
+    }
+
+    /// Reads from `version`, and from no transaction any more.
+    pub(super) fn read_from(&mut self, version: &Arc<Version>) {
+        let group = self.group;
+        self.each(|tree, which| tree.read_from(Arc::new(version.pages(group, which))));
+    }
+
+    fn each(&mut self, mut work: impl FnMut(&mut Tree, Which)) {
+        work(&mut self.kept, Which::Kept);
+        if let Some(held) = &mut self.held {
+            work(held, Which::Held);
+        }
+    }
+
     /// Writes the changed pages into the transaction.
-    pub(super) fn flush(&mut self, txn: &WriteTransaction) -> Result<(), AdmitError> {
+    fn write_changed(&mut self, txn: &WriteTransaction) -> Result<(), AdmitError> {
         let mut table = txn.open_table(PAGES).map_err(storage)?;
         let mut space = Space { table: &mut table, group: self.group };
         let Some(held) = &mut self.held else {
@@ -100,23 +161,17 @@ impl GroupTrees {
         Ok(())
     }
 
-    /// Bytes of the pages that a flush would write.
-    pub(super) fn unflushed_bytes(&self) -> usize {
-        self.kept.unflushed_bytes() + self.held.as_ref().map_or(0, Tree::unflushed_bytes)
+    /// Whether the changed pages take more memory than a quarter of the cache.
+    pub(super) fn is_full(&self) -> bool {
+        self.kept.unflushed_bytes() + self.held.as_ref().map_or(0, Tree::unflushed_bytes) > self.cache / 4
     }
 
     /// `version` was committed: from now on all is read from it, and what was flushed is durable.
     pub(super) fn committed(&mut self, version: &Arc<Version>) {
-        let flushed = self.flushed.take();
-        self.durable = flushed.unwrap_or(self.durable);
-        for (tree, which) in [(Some(&mut self.kept), Which::Kept), (self.held.as_mut(), Which::Held)] {
-            let pages = Arc::new(version.pages(self.group, which));
-            match tree {
-                Some(tree) if flushed.is_some() => tree.flushed(pages),
-                Some(tree) => tree.read_from(pages),
-                None => {}
-            }
-        }
+        let Some(flushed) = self.flushed.take() else { return self.read_from(version) };
+        self.durable = flushed;
+        let group = self.group;
+        self.each(|tree, which| tree.flushed(Arc::new(version.pages(group, which))));
     }
 
     /// Forgets all keys.
@@ -126,7 +181,7 @@ impl GroupTrees {
         Ok(())
     }
 
-    /// The trees as they stand.
+    /// The trees as they stand; what waits is not in it.
     pub(super) fn view(&self) -> View {
         let kept = self.kept.snapshot();
         let held = self.held.as_ref().map_or_else(|| kept.clone(), Tree::snapshot);

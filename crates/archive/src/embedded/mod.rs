@@ -10,6 +10,7 @@ mod schema;
 mod state;
 mod store;
 mod tables;
+mod unfinished;
 mod version;
 
 use std::{
@@ -30,11 +31,10 @@ pub use self::{
 use self::{
     content::{Fresh, Slice, TopicPlaces},
     error::{storage, unreadable},
-    index::GroupTrees,
     recent::{Finder, Place, Recent},
     rows::{AllPlaces, Rows},
     schema::MessageRow,
-    state::{Backlog, State},
+    state::{Backlog, State, Trees},
     store::{Opener, Store, catch},
     tables::{WriteTables, write_totals},
     version::{Context, Version},
@@ -94,11 +94,12 @@ const BACKLOG_BYTES: u64 = 64 << 20;
 
 /// A durable archive in one file, without a server.
 ///
-/// One writer at a time; readers read a consistent state and never wait for a commit. A commit appends the messages, and that is
-/// all that has to be durable: keys, ids and pages of the index lie scattered, so they are written for many commits at once (when
-/// there are `backlog` messages, 64 MiB of bodies or a quarter of the cache of changed pages, when something is deleted, and on
-/// closing). Opening reads the messages behind the index and brings it up to them, in memory. After a kill or a power cut at any
-/// instant, messages and index are as of the last commit that was acknowledged, or of one more.
+/// One writer at a time; readers read a consistent state and do not wait for a commit that only appends messages. That is all that
+/// has to be durable: keys, ids and pages of the index lie scattered, so they are written for many commits at once (when there are
+/// `backlog` messages or 64 MiB of bodies, when something is deleted, and on closing). The trees follow when somebody looks at them:
+/// keys that came meanwhile are entered in their order, each page once, in memory, and where that would take more than a quarter of
+/// the cache, the index is written. Opening reads the messages behind the index. After a kill or a power cut at any instant, messages
+/// and index are as of the last commit that was acknowledged, or of one more.
 pub struct Embedded {
     store: Store,
     context: Arc<Context>,
@@ -108,6 +109,7 @@ pub struct Embedded {
     max_bytes: Option<u64>,
     max_refused: u64,
     writer: Mutex<Writer>,
+    trees: Mutex<Trees>,
     published: RwLock<Arc<Published>>,
     /// What the index of content topics lacks.
     fresh: Mutex<Fresh>,
@@ -120,9 +122,8 @@ struct Writer {
     failed: bool,
 }
 
-/// What readers see: the state after the last commit.
+/// What readers see beside the trees: the state after the last commit.
 struct Published {
-    views: Vec<View>,
     stats: ArchiveStats,
     floor: u64,
     recent: Recent,
@@ -130,6 +131,9 @@ struct Published {
     content: u64,
     version: Arc<Version>,
 }
+
+/// Reads the file.
+type Load = fn(&Store, &Arc<Context>, usize, usize) -> Result<(State, Trees), AdmitError>;
 
 /// How much an archive stores, as of its last commit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -166,7 +170,7 @@ impl Embedded {
         let predicate = Predicate::new(format, validator, limits, filters);
         let store = Store::open(&path, database_cache_size, verify, opener)
             .map_err(|error| open::database_error(&path, error))?;
-        let state = catch(|| {
+        let (state, trees) = catch(|| {
             open::check_version(&store)?;
             open::settle(&store, predicate, max_bytes, cache_size, at_once.max(1))
         })
@@ -174,10 +178,23 @@ impl Embedded {
         let context = state.context.clone();
         let published = RwLock::new(Arc::new(state.publish()));
         let writer = Mutex::new(Writer { state, failed: false });
-        let backlog = Backlog { messages: backlog, bytes: BACKLOG_BYTES, pages: cache_size / 4 };
+        let trees = Mutex::new(trees);
+        let backlog = Backlog { messages: backlog, bytes: BACKLOG_BYTES };
         let at_once = at_once.max(1);
         let fresh = Mutex::default();
-        Ok(Embedded { store, context, cache_size, at_once, backlog, max_bytes, max_refused, writer, published, fresh })
+        Ok(Embedded {
+            store,
+            context,
+            cache_size,
+            at_once,
+            backlog,
+            max_bytes,
+            max_refused,
+            writer,
+            trees,
+            published,
+            fresh,
+        })
     }
 
     /// How much is stored.
@@ -200,13 +217,23 @@ impl Embedded {
             if writer.failed || writer.state.content != state.content {
                 return Ok(());
             }
-            let written = store::guarded(|| writer.state.enter_content(&slice, &self.store)).map_err(storage);
+            let written = store::guarded(|| self.enter_content(&mut writer.state, &slice)).map_err(storage);
             if let Err(error) = written {
                 self.after_failure(&mut writer, &error);
                 return Err(error::located(error, self.store.path()));
             }
-            self.publish(&writer);
         }
+    }
+
+    fn enter_content(&self, state: &mut State, slice: &Slice) -> Result<(), redb::Error> {
+        let txn = self.store.write()?;
+        let content = slice.write(&txn)?;
+        txn.commit()?;
+        let mut trees = self.trees();
+        state.committed(&mut trees, state.totals.clone(), state.recent.clone(), &self.store)?;
+        state.content = content;
+        self.publish(state);
+        Ok(())
     }
 
     /// How many pages of the index were read from the file so far: those that were not in memory.
@@ -225,16 +252,10 @@ impl Embedded {
         }
         let result = catch(|| self.transact(&mut writer.state, work))
             .unwrap_or_else(|found| Err(storage(redb::Error::Corrupted(found))));
-        match result {
-            Ok(result) => {
-                self.publish(&writer);
-                Ok(result)
-            }
-            Err(error) => {
-                self.after_failure(&mut writer, &error);
-                Err(error::located(error, self.store.path()))
-            }
-        }
+        result.map_err(|error| {
+            self.after_failure(&mut writer, &error);
+            error::located(error, self.store.path())
+        })
     }
 
     /// Makes the writer sound again. If that fails too, the next one to write tries again; readers keep what they have.
@@ -259,42 +280,112 @@ impl Embedded {
         work: impl FnOnce(&mut Ledger<'_, WriteTables<'_>>) -> Result<R, AdmitError>,
     ) -> Result<R, AdmitError> {
         let mut totals = state.totals.clone();
-        let txn = self.store.write().map_err(storage)?;
+        let txn = Arc::new(self.store.write().map_err(storage)?);
         let tables = WriteTables::open(&txn, &self.context.topics, &state.recent).map_err(storage)?;
         let mut ledger = Ledger::new(&self.context.predicate, tables, &mut totals, self.max_refused);
         let result = work(&mut ledger)?;
         let (changes, stored) = ledger.finish()?;
         if totals == state.totals && !self.context.is_healing() && changes.iter().all(Changes::is_empty) {
-            txn.abort().map_err(storage)?;
+            // Dropped, it is aborted.
             return Ok(result);
         }
-        let followed = state.follow(&txn, &totals, &changes, &stored, &self.backlog)?;
         write_totals(&txn, &totals).map_err(storage)?;
-        txn.commit().map_err(storage)?;
-        state.committed(totals, followed, &self.store).map_err(storage)?;
+        let mut trees = self.trees();
+        let recent = match state.waiting(&trees, &changes, &stored, &self.backlog) {
+            Some(recent) => {
+                // Whoever looks at the trees meanwhile sees them as they were.
+                drop(trees);
+                state.commit(txn, &mut Trees::new()).map_err(storage)?;
+                trees = self.trees();
+                trees.iter_mut().zip(&changes).for_each(|(index, changes)| index.store(&changes.stored));
+                recent
+            }
+            None => {
+                state.follow(&txn, &mut trees, &totals, &changes, &stored)?;
+                state.commit(txn, &mut trees).map_err(storage)?;
+                Recent::default()
+            }
+        };
+        state.committed(&mut trees, totals, recent, &self.store).map_err(storage)?;
+        self.publish(state);
         Ok(result)
+    }
+
+    /// Writes what waits into the index.
+    fn write_backlog(&self, writer: &mut Writer) -> Result<(), AdmitError> {
+        let mut trees = self.trees();
+        writer.state.write_backlog(&mut trees, &self.store)?;
+        self.publish(&writer.state);
+        Ok(())
     }
 
     /// Takes up what was committed last, from the file: a failed commit may have come through all the same.
     fn recover(&self, writer: &mut Writer) -> Result<(), AdmitError> {
         writer.failed = true;
+        // They may still read from the transaction that failed.
+        self.trees().clear();
         self.store.reopen().map_err(storage)?;
         self.reload(writer)
     }
 
     /// Reads the file anew.
     fn reload(&self, writer: &mut Writer) -> Result<(), AdmitError> {
+        self.load(writer, open::load)
+    }
+
+    /// Reads the file anew and writes the index, which is filled anew where it cannot follow.
+    fn reload_written(&self, writer: &mut Writer) -> Result<(), AdmitError> {
+        self.load(writer, open::load_written)
+    }
+
+    fn load(&self, writer: &mut Writer, load: Load) -> Result<(), AdmitError> {
         writer.failed = true;
-        let state = catch(|| open::load(&self.store, &self.context, self.cache_size, self.at_once))
+        // They may still read from a transaction that failed.
+        self.trees().clear();
+        let (state, loaded) = catch(|| load(&self.store, &self.context, self.cache_size, self.at_once))
             .unwrap_or_else(|found| Err(storage(redb::Error::Corrupted(found))))?;
+        let mut trees = self.trees();
+        *trees = loaded;
         *writer = Writer { state, failed: false };
-        self.publish(writer);
+        self.publish(&writer.state);
         Ok(())
     }
 
+    /// The trees of the group at `place`, with all that is stored.
+    fn settled(&self, place: usize) -> Result<View, AdmitError> {
+        let failed = match self.settled_in_memory(place) {
+            Ok(Some(view)) => return Ok(view),
+            Ok(None) => None,
+            Err(error) => Some(error),
+        };
+        // The index has to be written, or mended. Nobody stores anything meanwhile.
+        let mut writer = self.writer();
+        let written = match failed {
+            Some(error) => Err(error),
+            None if writer.failed => self.recover(&mut writer),
+            None => catch(|| self.write_backlog(&mut writer))
+                .unwrap_or_else(|found| Err(storage(redb::Error::Corrupted(found)))),
+        };
+        if let Err(error) = &written {
+            self.after_failure(&mut writer, error);
+        }
+        match self.settled_in_memory(place)? {
+            Some(view) => Ok(view),
+            None => Err(written.err().unwrap_or_else(|| storage(redb::Error::DatabaseClosed))),
+        }
+    }
+
+    /// The same; `None` if that takes too much memory, or there are no trees after a failure.
+    fn settled_in_memory(&self, place: usize) -> Result<Option<View>, AdmitError> {
+        let mut trees = self.trees();
+        let Some(index) = trees.get_mut(place) else { return Ok(None) };
+        let entered = catch(|| index.enter()).unwrap_or_else(|found| Err(storage(redb::Error::Corrupted(found))));
+        Ok(entered?.then(|| index.view()))
+    }
+
     /// Shows readers what was committed.
-    fn publish(&self, writer: &Writer) {
-        *self.published.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(writer.state.publish());
+    fn publish(&self, state: &State) {
+        *self.published.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(state.publish());
     }
 
     /// Drops everything before `bound`, in as many transactions as it takes.
@@ -324,6 +415,10 @@ impl Embedded {
             }
         };
         Ok((state, places))
+    }
+
+    fn trees(&self) -> MutexGuard<'_, Trees> {
+        self.trees.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn writer(&self) -> MutexGuard<'_, Writer> {
@@ -363,11 +458,12 @@ impl Embedded {
 
 impl Drop for Embedded {
     fn drop(&mut self) {
-        let Embedded { writer, store, .. } = self;
+        let Embedded { writer, trees, store, .. } = self;
         let writer = writer.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let trees = trees.get_mut().unwrap_or_else(PoisonError::into_inner);
         if !writer.failed {
             // For a quick start next time. What could not be written now is read off the messages then.
-            let written = catch(|| writer.state.write_backlog(store));
+            let written = catch(|| writer.state.write_backlog(trees, store));
             if let Ok(Err(error)) = written {
                 tracing::warn!(%error, "the index could not be written on closing: it will catch up on opening");
             }
@@ -379,9 +475,8 @@ impl State {
     fn publish(&self) -> Published {
         let Totals { sequence, messages, bytes, floor, .. } = self.totals;
         let stats = ArchiveStats { messages, bytes, sequence };
-        let views = self.indexes.iter().map(GroupTrees::view).collect();
         let (recent, version) = (self.recent.clone(), self.version.clone());
-        Published { views, stats, floor, recent, content: self.content, version }
+        Published { stats, floor, recent, content: self.content, version }
     }
 }
 
@@ -445,7 +540,7 @@ impl Archive for Embedded {
 
     fn view(&self, group: &GroupId) -> Result<View, ReadError> {
         let place = self.context.predicate.place(group).ok_or(ReadError::UnknownGroup(*group))?;
-        self.published().views.get(place).cloned().ok_or(ReadError::UnknownGroup(*group))
+        self.settled(place).map_err(|error| error::located_read(error::reading(error), self.store.path()))
     }
 
     fn get(&self, keys: &[Key]) -> Result<Vec<Option<StoredMessage>>, ReadError> {
@@ -473,9 +568,9 @@ impl Archive for Embedded {
     }
 
     fn scan(&self, group: &GroupId, range: &KeyRange, limit: PageLimit) -> Result<Vec<StoredMessage>, ReadError> {
-        let place = self.context.predicate.place(group).ok_or(ReadError::UnknownGroup(*group))?;
+        let view = self.view(group)?;
+        // Taken after: it has the places of all that the view holds.
         let state = self.published();
-        let view = state.views.get(place).ok_or(ReadError::UnknownGroup(*group))?;
         self.reading(|| {
             let mut rows = Rows::new(state.version.clone(), &state.recent, range)?;
             let (mut page, mut bodies) = (Page::new(limit), BytesMut::with_capacity(BODIES));

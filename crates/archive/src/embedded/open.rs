@@ -1,6 +1,6 @@
 //! Opening: what lies at the path, is it ours, and is the index where the messages are.
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs::{self, File},
     io::{self, Read},
     path::{Path, PathBuf},
@@ -18,7 +18,7 @@ use super::{
         CONTENT, FORMAT_VERSION, GROUPS, GroupRow, IDS, KEYS, MESSAGES, META, PAGES, REFUSED, TOPICS, Topics, meta,
         refused_key, refused_message,
     },
-    state::{Followed, State},
+    state::{CannotFollow, State, Trees},
     store::Store,
     tables::write_totals,
     version::{Context, Version},
@@ -173,7 +173,7 @@ pub(super) fn settle(
     max_bytes: Option<u64>,
     cache: usize,
     at_once: usize,
-) -> Result<State, OpenError> {
+) -> Result<(State, Trees), OpenError> {
     let failed = |error: redb::Error| database_error(store.path(), error);
     let txn = store.write().map_err(failed)?;
     // Older files of this version lack it: it follows from its beginning.
@@ -192,28 +192,59 @@ pub(super) fn settle(
 }
 
 /// Reads what was committed last, and fills groups whose index is not there or cannot be used, `at_once` keys at a time.
-pub(super) fn load(store: &Store, context: &Arc<Context>, cache: usize, at_once: usize) -> Result<State, AdmitError> {
-    let (mut state, indexed, mut sound) = read(store, context, cache).map_err(storage)?;
-    state.catch_up(indexed, &mut sound)?;
-    if sound.iter().all(|sound| *sound) {
-        return Ok(state);
+pub(super) fn load(
+    store: &Store,
+    context: &Arc<Context>,
+    cache: usize,
+    at_once: usize,
+) -> Result<(State, Trees), AdmitError> {
+    let (mut state, mut trees, indexed, sound) = read(store, context, cache).map_err(storage)?;
+    if !sound.iter().all(|sound| *sound) {
+        return load_written(store, context, cache, at_once);
     }
-    state.start_anew(store, &sound)?;
-    let places: Vec<usize> = sound.iter().enumerate().filter(|(_, sound)| !**sound).map(|(place, _)| place).collect();
-    fill(store, &mut state, &places, at_once)?;
-    Ok(state)
+    state.catch_up(&mut trees, indexed, &sound)?;
+    Ok((state, trees))
+}
+
+/// The same with all that waits written into the index. One that cannot follow is filled anew.
+pub(super) fn load_written(
+    store: &Store,
+    context: &Arc<Context>,
+    cache: usize,
+    at_once: usize,
+) -> Result<(State, Trees), AdmitError> {
+    let mut damaged = BTreeSet::new();
+    loop {
+        let (mut state, mut trees, indexed, mut sound) = read(store, context, cache).map_err(storage)?;
+        sound.iter_mut().enumerate().for_each(|(place, sound)| *sound &= !damaged.contains(&place));
+        state.catch_up(&mut trees, indexed, &sound)?;
+        match state.start_anew(&mut trees, store, &sound)? {
+            Ok(()) => {
+                let unsound = sound.iter().enumerate().filter(|(_, sound)| !**sound);
+                let places: Vec<usize> = unsound.map(|(place, _)| place).collect();
+                if !places.is_empty() {
+                    fill(store, &mut state, &mut trees, &places, at_once)?;
+                }
+                return Ok((state, trees));
+            }
+            Err(CannotFollow { place, damage }) => {
+                tracing::error!(%damage, "an index is damaged beyond single pages: rebuilding it from the messages");
+                damaged.insert(place);
+            }
+        }
+    }
 }
 
 /// What was committed last, how far the index follows it, and which groups have one that does so.
-fn read(store: &Store, context: &Arc<Context>, cache: usize) -> Result<(State, u64, Vec<bool>), redb::Error> {
+fn read(store: &Store, context: &Arc<Context>, cache: usize) -> Result<(State, Trees, u64, Vec<bool>), redb::Error> {
     let txn = store.read()?;
     let meta = txn.open_table(META)?;
     let groups = txn.open_table(GROUPS)?;
     let mut totals = read_totals(&meta)?;
     let indexed = meta.get(meta::INDEXED)?.map_or(0, |value| value.value());
     let version = Arc::new(Version::new(&txn, context.clone())?);
-    let (mut indexes, mut sound) = (Vec::new(), Vec::new());
-    let cache = cache / context.predicate.filters().len().max(1);
+    let (mut trees, mut sound) = (Trees::new(), Vec::new());
+    let share = cache / context.predicate.filters().len().max(1);
     for (group, _) in context.predicate.filters() {
         let row = groups.get(&group.0)?.map(|row| GroupRow::read(row.value())).transpose()?;
         let row = row.filter(|row| row.applied == indexed);
@@ -223,11 +254,12 @@ fn read(store: &Store, context: &Arc<Context>, cache: usize) -> Result<(State, u
             let kept = index::empty_root().map_err(|error| redb::Error::Corrupted(error.to_string()))?;
             Ok::<_, redb::Error>(GroupRow { applied: 0, refused: 0, kept, held: None })
         };
-        indexes.push(GroupTrees::open(*group, &row.map_or_else(empty, Ok)?, &version, cache));
+        trees.push(GroupTrees::open(*group, &row.map_or_else(empty, Ok)?, &version, share));
     }
     let content = meta.get(meta::CONTENT)?.map_or(0, |value| value.value());
-    let state = State { totals, indexes, recent: Recent::default(), content, version, context: context.clone() };
-    Ok((state, indexed, sound))
+    let context = context.clone();
+    let state = State { totals, recent: Recent::default(), content, version, context };
+    Ok((state, trees, indexed, sound))
 }
 
 fn read_totals(table: &impl ReadableTable<&'static str, u64>) -> Result<Totals, redb::Error> {
@@ -287,8 +319,14 @@ fn drop_groups(txn: &WriteTransaction, predicate: &Predicate) -> Result<(), redb
 
 /// Fills the groups at these places, which are empty, from the stored messages, `at_once` keys of each in a transaction. Their rows
 /// come last: until then, they count as not filled.
-fn fill(store: &Store, state: &mut State, places: &[usize], at_once: usize) -> Result<(), AdmitError> {
-    let mut keys = vec![Vec::new(); state.indexes.len()];
+fn fill(
+    store: &Store,
+    state: &mut State,
+    trees: &mut Trees,
+    places: &[usize],
+    at_once: usize,
+) -> Result<(), AdmitError> {
+    let mut keys = vec![Vec::new(); trees.len()];
     let context = state.context.clone();
     let version = state.version.clone();
     for row in version.keys(&KeyRange::ALL).map_err(storage)? {
@@ -305,10 +343,10 @@ fn fill(store: &Store, state: &mut State, places: &[usize], at_once: usize) -> R
             }
         }
         if keys.iter().any(|keys| keys.len() >= at_once) {
-            fill_some(store, state, places, &mut keys, false)?;
+            fill_some(store, state, trees, places, &mut keys, false)?;
         }
     }
-    fill_some(store, state, places, &mut keys, true)
+    fill_some(store, state, trees, places, &mut keys, true)
 }
 
 /// The keys that a group refused.
@@ -322,20 +360,23 @@ fn refused_keys(txn: &WriteTransaction, group: &GroupId) -> Result<Vec<Key>, red
 fn fill_some(
     store: &Store,
     state: &mut State,
+    trees: &mut Trees,
     places: &[usize],
     keys: &mut [Vec<Key>],
     last: bool,
 ) -> Result<(), AdmitError> {
-    let txn = store.write().map_err(storage)?;
+    let txn = Arc::new(store.write().map_err(storage)?);
     for place in places {
-        let (Some(index), Some(keys)) = (state.indexes.get_mut(*place), keys.get_mut(*place)) else { continue };
-        let mut changes = Changes { stored: std::mem::take(keys), ..Changes::default() };
+        let (Some(index), Some(keys)) = (trees.get_mut(*place), keys.get_mut(*place)) else { continue };
+        index.store(&std::mem::take(keys));
+        index.flush(&txn, &state.version)?;
+        let mut changes = Changes::default();
         if last {
             changes.refused = refused_keys(&txn, &index.group()).map_err(storage)?;
         }
         let refused = changes.refused.len() as u64;
-        index.apply(&changes, refused, &state.version)?;
-        index.flush(&txn)?;
+        index.apply(&changes, refused, &txn, &state.version)?;
+        index.flush(&txn, &state.version)?;
         if last {
             index.write_row(&txn, state.totals.sequence, refused).map_err(storage)?;
             if let Some(total) = state.totals.refused.get_mut(*place) {
@@ -346,8 +387,8 @@ fn fill_some(
     if last {
         write_totals(&txn, &state.totals).map_err(storage)?;
     }
-    txn.commit().map_err(storage)?;
-    state.committed(state.totals.clone(), Followed::default(), store).map_err(storage)
+    state.commit(txn, trees).map_err(storage)?;
+    state.committed(trees, state.totals.clone(), Recent::default(), store).map_err(storage)
 }
 
 #[cfg(test)]
