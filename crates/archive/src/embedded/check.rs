@@ -104,7 +104,7 @@ impl Embedded {
     }
 
     fn check_and_repair(&self, writer: &mut Writer, deep: bool) -> Result<CheckReport, AdmitError> {
-        match self.write_backlog(writer) {
+        match self.write_backlog(&mut writer.state) {
             Err(AdmitError::Index(_)) => self.reload_written(writer)?,
             written => written?,
         }

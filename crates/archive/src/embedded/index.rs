@@ -7,14 +7,13 @@ use redb::{ReadableTable, Table, WriteTransaction};
 use super::{
     error::storage,
     schema::{GROUPS, GroupRow, PAGE_KEY, PAGES, Which, page_key, page_keys, seal_page},
-    unfinished::Unfinished,
     version::Version,
 };
 use crate::{AdmitError, View, index::follow, ledger::Changes};
 
 /// How many waiting keys are entered between two looks at how many pages that has changed: where each lies in a page of its own, these
-/// take some 10 MiB.
-const STEP: usize = 1_024;
+/// take some 3 MiB.
+const STEP: usize = 256;
 
 /// A group's trees as of the last commit, or with changes that are to be committed.
 pub(super) struct GroupTrees {
@@ -26,6 +25,8 @@ pub(super) struct GroupTrees {
     /// Keys of stored messages that the trees lack. They are entered when somebody looks, or when the index is written: many at a
     /// time, in their order, so that keys that lie anywhere change each page once and not once a commit.
     waiting: Vec<Key>,
+    /// Whether the trees hold all they should, but for what waits. Without a row they count as not filled.
+    filled: bool,
     /// The roots as of the last flush that was committed.
     durable: Roots,
     /// The roots as of a flush that is to be committed.
@@ -48,7 +49,8 @@ impl GroupTrees {
     pub(super) fn open(group: GroupId, row: &GroupRow, version: &Arc<Version>, cache: usize) -> GroupTrees {
         let durable = Roots { kept: row.kept, held: row.held };
         let kept = Tree::open(Arc::new(version.pages(group, Which::Kept)), row.kept, cache / 4 * 3);
-        let mut trees = GroupTrees { group, cache, kept, held: None, waiting: Vec::new(), durable, flushed: None };
+        let mut trees =
+            GroupTrees { group, cache, kept, held: None, waiting: Vec::new(), filled: true, durable, flushed: None };
         trees.held = row.held.map(|root| Tree::open(Arc::new(version.pages(group, Which::Held)), root, cache / 4));
         trees
     }
@@ -58,20 +60,14 @@ impl GroupTrees {
         self.waiting.extend_from_slice(keys);
     }
 
-    /// Follows a transaction that does more than store messages, in memory, after a [`flush`](GroupTrees::flush) into it; `refused` is
-    /// how many refused keys are remembered after it. After an error the trees have to be opened again.
-    pub(super) fn apply(
-        &mut self,
-        changes: &Changes,
-        refused: u64,
-        txn: &Arc<WriteTransaction>,
-        version: &Arc<Version>,
-    ) -> Result<(), AdmitError> {
+    /// Follows what a transaction did but store messages, in memory; `refused` is how many refused keys are remembered after it. What is
+    /// deleted or dropped must not wait. After an error the trees have to be opened again.
+    pub(super) fn apply(&mut self, changes: &Changes, refused: u64, version: &Arc<Version>) -> Result<(), AdmitError> {
         let refusing = !changes.refused.is_empty() || !changes.deleted.is_empty();
         if refusing && self.held.is_none() {
             // Up to now, what is held was what is kept, page by page.
             let mut held = self.kept.clone();
-            held.read_from(Unfinished::pages(txn, version.pages(self.group, Which::Held)));
+            held.read_from(Arc::new(version.pages(self.group, Which::Held)));
             self.held = Some(held);
         }
         if refused == 0 {
@@ -99,32 +95,8 @@ impl GroupTrees {
         Ok(true)
     }
 
-    /// Enters all that waits and writes the changed pages into the transaction, whenever they take too much memory. They are
-    /// read from there until [`read_from`](GroupTrees::read_from).
-    pub(super) fn flush(&mut self, txn: &Arc<WriteTransaction>, version: &Arc<Version>) -> Result<(), AdmitError> {
-        while !self.enter()? {
-            self.write_changed(txn)?;
-            let group = self.group;
-            self.each(|tree, which| tree.flushed(Unfinished::pages(txn, version.pages(group, which))));
-        }
-        self.write_changed(txn)
-    }
-
-    /// Reads from `version`, and from no transaction any more.
-    pub(super) fn read_from(&mut self, version: &Arc<Version>) {
-        let group = self.group;
-        self.each(|tree, which| tree.read_from(Arc::new(version.pages(group, which))));
-    }
-
-    fn each(&mut self, mut work: impl FnMut(&mut Tree, Which)) {
-        work(&mut self.kept, Which::Kept);
-        if let Some(held) = &mut self.held {
-            work(held, Which::Held);
-        }
-    }
-
     /// Writes the changed pages into the transaction.
-    fn write_changed(&mut self, txn: &WriteTransaction) -> Result<(), AdmitError> {
+    pub(super) fn flush(&mut self, txn: &WriteTransaction) -> Result<(), AdmitError> {
         let mut table = txn.open_table(PAGES).map_err(storage)?;
         let mut space = Space { table: &mut table, group: self.group };
         let Some(held) = &mut self.held else {
@@ -153,8 +125,12 @@ impl GroupTrees {
         Ok(())
     }
 
-    /// Writes what has to be known to open the trees again.
+    /// Writes what has to be known to open the trees again, once they are filled: they follow messages up to the sequence `applied`, and
+    /// maybe some later ones.
     pub(super) fn write_row(&self, txn: &WriteTransaction, applied: u64, refused: u64) -> Result<(), redb::Error> {
+        if !self.filled {
+            return Ok(());
+        }
         let Roots { kept, held } = self.flushed.unwrap_or(self.durable);
         let row = GroupRow { applied, refused, kept, held };
         txn.open_table(GROUPS)?.insert(&self.group.0, row.write().as_slice())?;
@@ -168,17 +144,28 @@ impl GroupTrees {
 
     /// `version` was committed: from now on all is read from it, and what was flushed is durable.
     pub(super) fn committed(&mut self, version: &Arc<Version>) {
-        let Some(flushed) = self.flushed.take() else { return self.read_from(version) };
-        self.durable = flushed;
-        let group = self.group;
-        self.each(|tree, which| tree.flushed(Arc::new(version.pages(group, which))));
+        let flushed = self.flushed.take();
+        self.durable = flushed.unwrap_or(self.durable);
+        for (tree, which) in [(Some(&mut self.kept), Which::Kept), (self.held.as_mut(), Which::Held)] {
+            let pages = Arc::new(version.pages(self.group, which));
+            match tree {
+                Some(tree) if flushed.is_some() => tree.flushed(pages),
+                Some(tree) => tree.read_from(pages),
+                None => {}
+            }
+        }
     }
 
-    /// Forgets all keys.
+    /// Forgets all keys: they are to be filled anew.
     pub(super) fn empty(&mut self, version: &Arc<Version>) -> Result<(), AdmitError> {
         let row = GroupRow { applied: 0, refused: 0, kept: empty_root()?, held: None };
-        *self = GroupTrees::open(self.group, &row, version, self.cache);
+        *self = GroupTrees { filled: false, ..GroupTrees::open(self.group, &row, version, self.cache) };
         Ok(())
+    }
+
+    /// They hold all that they should.
+    pub(super) fn fill(&mut self) {
+        self.filled = true;
     }
 
     /// The trees as they stand; what waits is not in it.

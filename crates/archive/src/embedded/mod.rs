@@ -10,7 +10,6 @@ mod schema;
 mod state;
 mod store;
 mod tables;
-mod unfinished;
 mod version;
 
 use std::{
@@ -241,17 +240,26 @@ impl Embedded {
         self.context.page_reads.load(Ordering::Relaxed)
     }
 
-    /// Runs one write transaction, one durable commit. Nothing of it is seen before, and nothing stays of it if it fails.
+    /// Runs one write transaction, one durable commit. Nothing of it is seen before, and nothing stays of it if it fails. `entered`: whether
+    /// it looks at, or changes, what may still wait to be entered in the index.
     fn write<R>(
         &self,
+        entered: impl FnOnce(&State) -> Result<bool, redb::Error>,
         work: impl FnOnce(&mut Ledger<'_, WriteTables<'_>>) -> Result<R, AdmitError>,
     ) -> Result<R, AdmitError> {
         let mut writer = self.writer();
         if writer.failed {
             self.recover(&mut writer).map_err(|error| error::located(error, self.store.path()))?;
         }
-        let result = catch(|| self.transact(&mut writer.state, work))
-            .unwrap_or_else(|found| Err(storage(redb::Error::Corrupted(found))));
+        let state = &mut writer.state;
+        let transact = || {
+            // Before, so that a failure means that nothing of this was stored.
+            if state.is_behind(&self.backlog) || entered(state).map_err(storage)? {
+                self.write_backlog(state)?;
+            }
+            self.transact(state, work)
+        };
+        let result = catch(transact).unwrap_or_else(|found| Err(storage(redb::Error::Corrupted(found))));
         result.map_err(|error| {
             self.after_failure(&mut writer, &error);
             error::located(error, self.store.path())
@@ -280,49 +288,40 @@ impl Embedded {
         work: impl FnOnce(&mut Ledger<'_, WriteTables<'_>>) -> Result<R, AdmitError>,
     ) -> Result<R, AdmitError> {
         let mut totals = state.totals.clone();
-        let txn = Arc::new(self.store.write().map_err(storage)?);
+        let txn = self.store.write().map_err(storage)?;
         let tables = WriteTables::open(&txn, &self.context.topics, &state.recent).map_err(storage)?;
         let mut ledger = Ledger::new(&self.context.predicate, tables, &mut totals, self.max_refused);
         let result = work(&mut ledger)?;
-        let (changes, stored) = ledger.finish()?;
-        if totals == state.totals && !self.context.is_healing() && changes.iter().all(Changes::is_empty) {
-            // Dropped, it is aborted.
+        let (mut changes, stored) = ledger.finish()?;
+        if totals == state.totals && changes.iter().all(Changes::is_empty) {
+            txn.abort().map_err(storage)?;
             return Ok(result);
         }
         write_totals(&txn, &totals).map_err(storage)?;
-        let mut trees = self.trees();
-        let recent = match state.waiting(&trees, &changes, &stored, &self.backlog) {
-            Some(recent) => {
-                // Whoever looks at the trees meanwhile sees them as they were.
-                drop(trees);
-                state.commit(txn, &mut Trees::new()).map_err(storage)?;
-                trees = self.trees();
-                trees.iter_mut().zip(&changes).for_each(|(index, changes)| index.store(&changes.stored));
-                recent
-            }
-            None => {
-                state.follow(&txn, &mut trees, &totals, &changes, &stored)?;
-                state.commit(txn, &mut trees).map_err(storage)?;
-                Recent::default()
-            }
-        };
+        // What is stored waits.
+        let keys: Vec<_> = changes.iter_mut().map(|changes| std::mem::take(&mut changes.stored)).collect();
+        let mut trees: Option<MutexGuard<'_, Trees>> = None;
+        if !changes.iter().all(Changes::is_empty) {
+            state.follow(&txn, trees.insert(self.trees()), &totals, &changes)?;
+        }
+        txn.commit().map_err(storage)?;
+        let mut trees = trees.unwrap_or_else(|| self.trees());
+        trees.iter_mut().zip(&keys).for_each(|(index, keys)| index.store(keys));
+        let recent = state.recent.with(stored.places, stored.bytes);
         state.committed(&mut trees, totals, recent, &self.store).map_err(storage)?;
         self.publish(state);
         Ok(result)
     }
 
     /// Writes what waits into the index.
-    fn write_backlog(&self, writer: &mut Writer) -> Result<(), AdmitError> {
-        let mut trees = self.trees();
-        writer.state.write_backlog(&mut trees, &self.store)?;
-        self.publish(&writer.state);
-        Ok(())
+    fn write_backlog(&self, state: &mut State) -> Result<(), AdmitError> {
+        state.write_backlog(&self.trees, &self.store, &|state| self.publish(state))
     }
 
     /// Takes up what was committed last, from the file: a failed commit may have come through all the same.
     fn recover(&self, writer: &mut Writer) -> Result<(), AdmitError> {
         writer.failed = true;
-        // They may still read from the transaction that failed.
+        // Until they are read anew: they may have changes that are not durable.
         self.trees().clear();
         self.store.reopen().map_err(storage)?;
         self.reload(writer)
@@ -340,8 +339,6 @@ impl Embedded {
 
     fn load(&self, writer: &mut Writer, load: Load) -> Result<(), AdmitError> {
         writer.failed = true;
-        // They may still read from a transaction that failed.
-        self.trees().clear();
         let (state, loaded) = catch(|| load(&self.store, &self.context, self.cache_size, self.at_once))
             .unwrap_or_else(|found| Err(storage(redb::Error::Corrupted(found))))?;
         let mut trees = self.trees();
@@ -363,7 +360,7 @@ impl Embedded {
         let written = match failed {
             Some(error) => Err(error),
             None if writer.failed => self.recover(&mut writer),
-            None => catch(|| self.write_backlog(&mut writer))
+            None => catch(|| self.write_backlog(&mut writer.state))
                 .unwrap_or_else(|found| Err(storage(redb::Error::Corrupted(found)))),
         };
         if let Err(error) = &written {
@@ -392,7 +389,8 @@ impl Embedded {
     fn drop_before(&self, bound: &Key) -> Result<u64, AdmitError> {
         let mut total = 0;
         loop {
-            let dropped = self.write(|ledger| ledger.drop_before(bound, self.at_once))?;
+            let dropped =
+                self.write(|state| state.has_before(bound), |ledger| ledger.drop_before(bound, self.at_once))?;
             total += dropped;
             if dropped < self.at_once as u64 {
                 return Ok(total);
@@ -418,7 +416,7 @@ impl Embedded {
     }
 
     fn trees(&self) -> MutexGuard<'_, Trees> {
-        self.trees.lock().unwrap_or_else(PoisonError::into_inner)
+        state::lock(&self.trees)
     }
 
     fn writer(&self) -> MutexGuard<'_, Writer> {
@@ -460,10 +458,9 @@ impl Drop for Embedded {
     fn drop(&mut self) {
         let Embedded { writer, trees, store, .. } = self;
         let writer = writer.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let trees = trees.get_mut().unwrap_or_else(PoisonError::into_inner);
         if !writer.failed {
             // For a quick start next time. What could not be written now is read off the messages then.
-            let written = catch(|| writer.state.write_backlog(trees, store));
+            let written = catch(|| writer.state.write_backlog(trees, store, &|_| {}));
             if let Ok(Err(error)) = written {
                 tracing::warn!(%error, "the index could not be written on closing: it will catch up on opening");
             }
@@ -535,7 +532,7 @@ impl Archive for Embedded {
             .map(|candidate| self.context.predicate.read(candidate, now, floor))
             .collect::<Result<Vec<_>, _>>()
             .map_err(AdmitError::UnknownGroup)?;
-        self.write(|ledger| ledger.admit(batch))
+        self.write(|_| Ok(false), |ledger| ledger.admit(batch))
     }
 
     fn view(&self, group: &GroupId) -> Result<View, ReadError> {
@@ -602,7 +599,7 @@ impl Archive for Embedded {
     }
 
     fn delete(&self, keys: &[Key]) -> Result<u64, AdmitError> {
-        self.write(|ledger| ledger.delete(keys))
+        self.write(|_| Ok(true), |ledger| ledger.delete(keys))
     }
 
     fn retain(&self, now: u64) -> Result<u64, AdmitError> {
@@ -612,7 +609,7 @@ impl Archive for Embedded {
         }
         let aged = self.drop_before(&Key::at(self.context.predicate.kept_from(now)))?;
         let Some(max_bytes) = self.max_bytes else { return Ok(aged) };
-        match self.write(|ledger| ledger.raise_floor(max_bytes))? {
+        match self.write(|state| Ok(state.totals.bytes > max_bytes), |ledger| ledger.raise_floor(max_bytes))? {
             Some(floor) => Ok(aged + self.drop_before(&Key::at(floor))?),
             None => Ok(aged),
         }

@@ -4,7 +4,7 @@ use std::{
     fs::{self, File},
     io::{self, Read},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use hearken_tree::{GroupId, Key, KeyRange};
@@ -18,9 +18,8 @@ use super::{
         CONTENT, FORMAT_VERSION, GROUPS, GroupRow, IDS, KEYS, MESSAGES, META, PAGES, REFUSED, TOPICS, Topics, meta,
         refused_key, refused_message,
     },
-    state::{CannotFollow, State, Trees},
+    state::{State, Trees},
     store::Store,
-    tables::write_totals,
     version::{Context, Version},
 };
 use crate::{
@@ -198,11 +197,11 @@ pub(super) fn load(
     cache: usize,
     at_once: usize,
 ) -> Result<(State, Trees), AdmitError> {
-    let (mut state, mut trees, indexed, sound) = read(store, context, cache).map_err(storage)?;
+    let (mut state, mut trees, sound) = read(store, context, cache).map_err(storage)?;
     if !sound.iter().all(|sound| *sound) {
         return load_written(store, context, cache, at_once);
     }
-    state.catch_up(&mut trees, indexed, &sound)?;
+    state.catch_up(&mut trees, &sound)?;
     Ok((state, trees))
 }
 
@@ -215,28 +214,33 @@ pub(super) fn load_written(
 ) -> Result<(State, Trees), AdmitError> {
     let mut damaged = BTreeSet::new();
     loop {
-        let (mut state, mut trees, indexed, mut sound) = read(store, context, cache).map_err(storage)?;
+        let (mut state, mut trees, mut sound) = read(store, context, cache).map_err(storage)?;
         sound.iter_mut().enumerate().for_each(|(place, sound)| *sound &= !damaged.contains(&place));
-        state.catch_up(&mut trees, indexed, &sound)?;
-        match state.start_anew(&mut trees, store, &sound)? {
-            Ok(()) => {
-                let unsound = sound.iter().enumerate().filter(|(_, sound)| !**sound);
-                let places: Vec<usize> = unsound.map(|(place, _)| place).collect();
-                if !places.is_empty() {
-                    fill(store, &mut state, &mut trees, &places, at_once)?;
-                }
-                return Ok((state, trees));
+        state.catch_up(&mut trees, &sound)?;
+        state.clear(&mut trees, store, &sound)?;
+        let trees = Mutex::new(trees);
+        let mut found = Vec::new();
+        for place in 0..sound.len() {
+            match state.settle(&trees, place, store, &|_| {}) {
+                Err(AdmitError::Index(damage)) => found.push((place, damage)),
+                settled => settled?,
             }
-            Err(CannotFollow { place, damage }) => {
-                tracing::error!(%damage, "an index is damaged beyond single pages: rebuilding it from the messages");
-                damaged.insert(place);
-            }
+        }
+        if found.is_empty() {
+            state.write_backlog(&trees, store, &|_| {})?;
+            let mut trees = trees.into_inner().unwrap_or_else(PoisonError::into_inner);
+            fill(store, &mut state, &mut trees, &sound, at_once)?;
+            return Ok((state, trees));
+        }
+        for (place, damage) in found {
+            tracing::error!(%damage, "an index is damaged beyond single pages: rebuilding it from the messages");
+            damaged.insert(place);
         }
     }
 }
 
-/// What was committed last, how far the index follows it, and which groups have one that does so.
-fn read(store: &Store, context: &Arc<Context>, cache: usize) -> Result<(State, Trees, u64, Vec<bool>), redb::Error> {
+/// What was committed last, and which groups have an index that follows.
+fn read(store: &Store, context: &Arc<Context>, cache: usize) -> Result<(State, Trees, Vec<bool>), redb::Error> {
     let txn = store.read()?;
     let meta = txn.open_table(META)?;
     let groups = txn.open_table(GROUPS)?;
@@ -244,7 +248,7 @@ fn read(store: &Store, context: &Arc<Context>, cache: usize) -> Result<(State, T
     let indexed = meta.get(meta::INDEXED)?.map_or(0, |value| value.value());
     let version = Arc::new(Version::new(&txn, context.clone())?);
     let (mut trees, mut sound) = (Trees::new(), Vec::new());
-    let share = cache / context.predicate.filters().len().max(1);
+    let cache = cache / context.predicate.filters().len().max(1);
     for (group, _) in context.predicate.filters() {
         let row = groups.get(&group.0)?.map(|row| GroupRow::read(row.value())).transpose()?;
         let row = row.filter(|row| row.applied == indexed);
@@ -254,12 +258,11 @@ fn read(store: &Store, context: &Arc<Context>, cache: usize) -> Result<(State, T
             let kept = index::empty_root().map_err(|error| redb::Error::Corrupted(error.to_string()))?;
             Ok::<_, redb::Error>(GroupRow { applied: 0, refused: 0, kept, held: None })
         };
-        trees.push(GroupTrees::open(*group, &row.map_or_else(empty, Ok)?, &version, share));
+        trees.push(GroupTrees::open(*group, &row.map_or_else(empty, Ok)?, &version, cache));
     }
     let content = meta.get(meta::CONTENT)?.map_or(0, |value| value.value());
-    let context = context.clone();
-    let state = State { totals, recent: Recent::default(), content, version, context };
-    Ok((state, trees, indexed, sound))
+    let state = State { totals, indexed, recent: Recent::default(), content, version, context: context.clone() };
+    Ok((state, trees, sound))
 }
 
 fn read_totals(table: &impl ReadableTable<&'static str, u64>) -> Result<Totals, redb::Error> {
@@ -317,15 +320,12 @@ fn drop_groups(txn: &WriteTransaction, predicate: &Predicate) -> Result<(), redb
     Ok(())
 }
 
-/// Fills the groups at these places, which are empty, from the stored messages, `at_once` keys of each in a transaction. Their rows
-/// come last: until then, they count as not filled.
-fn fill(
-    store: &Store,
-    state: &mut State,
-    trees: &mut Trees,
-    places: &[usize],
-    at_once: usize,
-) -> Result<(), AdmitError> {
+/// Fills the groups that are not `sound`, which are empty, from the stored messages, which are all entered, `at_once` keys of each in a
+/// transaction. Their rows come last: until then, they count as not filled.
+fn fill(store: &Store, state: &mut State, trees: &mut Trees, sound: &[bool], at_once: usize) -> Result<(), AdmitError> {
+    if sound.iter().all(|sound| *sound) {
+        return Ok(());
+    }
     let mut keys = vec![Vec::new(); trees.len()];
     let context = state.context.clone();
     let version = state.version.clone();
@@ -337,16 +337,18 @@ fn fill(
             tracing::error!(?key, "a stored message is not what was stored: left out; check the archive");
             continue;
         };
-        for place in context.predicate.admitting(topic, &content_topic).filter(|place| places.contains(place)) {
+        for place in
+            context.predicate.admitting(topic, &content_topic).filter(|place| sound.get(*place) == Some(&false))
+        {
             if let Some(keys) = keys.get_mut(place) {
                 keys.push(key);
             }
         }
         if keys.iter().any(|keys| keys.len() >= at_once) {
-            fill_some(store, state, trees, places, &mut keys, false)?;
+            fill_some(store, state, trees, &mut keys, None)?;
         }
     }
-    fill_some(store, state, trees, places, &mut keys, true)
+    fill_some(store, state, trees, &mut keys, Some(sound))
 }
 
 /// The keys that a group refused.
@@ -357,38 +359,36 @@ fn refused_keys(txn: &WriteTransaction, group: &GroupId) -> Result<Vec<Key>, red
     rows.map(|row| Ok(refused_message(row?.0.value()))).collect()
 }
 
+/// Enters these keys in one transaction. `last`: with what was refused, and which groups are filled by that.
 fn fill_some(
     store: &Store,
     state: &mut State,
     trees: &mut Trees,
-    places: &[usize],
     keys: &mut [Vec<Key>],
-    last: bool,
+    last: Option<&[bool]>,
 ) -> Result<(), AdmitError> {
-    let txn = Arc::new(store.write().map_err(storage)?);
-    for place in places {
-        let (Some(index), Some(keys)) = (trees.get_mut(*place), keys.get_mut(*place)) else { continue };
-        index.store(&std::mem::take(keys));
-        index.flush(&txn, &state.version)?;
-        let mut changes = Changes::default();
-        if last {
+    let txn = store.write().map_err(storage)?;
+    for (place, (index, keys)) in trees.iter_mut().zip(keys).enumerate() {
+        let mut changes = Changes { stored: std::mem::take(keys), ..Changes::default() };
+        let unsound = last.is_some_and(|sound| sound.get(place) == Some(&false));
+        if unsound {
             changes.refused = refused_keys(&txn, &index.group()).map_err(storage)?;
+            index.fill();
         }
         let refused = changes.refused.len() as u64;
-        index.apply(&changes, refused, &txn, &state.version)?;
-        index.flush(&txn, &state.version)?;
-        if last {
-            index.write_row(&txn, state.totals.sequence, refused).map_err(storage)?;
-            if let Some(total) = state.totals.refused.get_mut(*place) {
+        if !changes.is_empty() {
+            index.apply(&changes, refused, &state.version)?;
+        }
+        index.flush(&txn)?;
+        if unsound {
+            index.write_row(&txn, state.indexed, refused).map_err(storage)?;
+            if let Some(total) = state.totals.refused.get_mut(place) {
                 *total = refused;
             }
         }
     }
-    if last {
-        write_totals(&txn, &state.totals).map_err(storage)?;
-    }
-    state.commit(txn, trees).map_err(storage)?;
-    state.committed(trees, state.totals.clone(), Recent::default(), store).map_err(storage)
+    txn.commit().map_err(storage)?;
+    state.committed(trees, state.totals.clone(), state.recent.clone(), store).map_err(storage)
 }
 
 #[cfg(test)]

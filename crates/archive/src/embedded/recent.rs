@@ -58,9 +58,9 @@ impl Recent {
         self.runs.iter().filter_map(|run| run.first()).map(|place| place.0).min()
     }
 
-    /// All in order, together with `more`, which are in order.
-    pub(super) fn sorted(&self, more: &[Place]) -> Vec<Place> {
-        self.runs.iter().rev().fold(more.to_vec(), |all, run| merge(run, &all))
+    /// All in order.
+    pub(super) fn sorted(&self) -> Vec<Place> {
+        self.runs.iter().rev().fold(Vec::new(), |all, run| merge(run, &all))
     }
 
     /// Those in a range, one by one from either end.
@@ -190,7 +190,7 @@ mod tests {
                 prop_assert!(recent.runs.windows(2).all(|pair| pair[0].len() >= 2 * pair[1].len()));
             }
             prop_assert_eq!(recent.len(), map.len());
-            prop_assert_eq!(recent.sorted(&[]), map.clone().into_iter().collect::<Vec<_>>());
+            prop_assert_eq!(recent.sorted(), map.clone().into_iter().collect::<Vec<_>>());
             prop_assert_eq!(recent.first(), map.keys().next().copied());
             let range = KeyRange::new(key(from.min(to)), key(from.max(to))).expect("in order");
             let (mut forward, mut backward, mut seeking) = (recent.range(&range), recent.range(&range), recent.range(&range));

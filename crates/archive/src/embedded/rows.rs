@@ -115,6 +115,8 @@ impl AllPlaces {
             self.ahead = if self.newest_first { next(&mut (&mut self.keys).rev())? } else { next(&mut self.keys)? };
         }
         let recent = if self.newest_first { self.recent.last() } else { self.recent.first() };
+        // A kill may have left it entered, and recent all the same.
+        self.ahead = self.ahead.filter(|ahead| recent.is_none_or(|recent| recent.0 != ahead.0));
         let recent = match (recent, self.ahead) {
             (Some(recent), Some(ahead)) if (recent < ahead) != self.newest_first => Some(recent),
             (recent, None) => recent,

@@ -1,7 +1,7 @@
 //! The archive as of its last commit, and how the next one follows it.
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use hearken_tree::PageError;
+use hearken_tree::{Key, KeyRange};
 use redb::WriteTransaction;
 
 use super::{
@@ -10,7 +10,7 @@ use super::{
     recent::Recent,
     schema::{GROUPS, META, meta},
     store::Store,
-    tables::{self, Stored},
+    tables,
     version::{Context, Version},
 };
 use crate::{
@@ -22,24 +22,24 @@ use crate::{
 /// locks the writer as well does so before.
 pub(super) type Trees = Vec<GroupTrees>;
 
+pub(super) fn lock(trees: &Mutex<Trees>) -> MutexGuard<'_, Trees> {
+    trees.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// What is known of the last commit, but for the trees.
 ///
 /// Messages are appended, and durable with that. Keys, ids and the trees' pages lie scattered, so they are written for many
 /// commits at a time; what is not written yet is in memory, and read off the messages again on opening.
 pub(super) struct State {
     pub(super) totals: Totals,
+    /// The last sequence that the index follows.
+    pub(super) indexed: u64,
     /// What the tables of keys and ids lack.
     pub(super) recent: Recent,
     /// The last sequence that the index of content topics follows.
     pub(super) content: u64,
     pub(super) version: Arc<Version>,
     pub(super) context: Arc<Context>,
-}
-
-/// The trees at this place cannot be read.
-pub(super) struct CannotFollow {
-    pub(super) place: usize,
-    pub(super) damage: PageError,
 }
 
 /// How much may wait to be written into the index.
@@ -52,64 +52,45 @@ pub(super) struct Backlog {
 }
 
 impl State {
-    /// What waits to be written into the index once these messages are stored, if that is how they may be left; `None` if the
-    /// index has to be written with them.
-    pub(super) fn waiting(
-        &self,
-        trees: &Trees,
-        changes: &[Changes],
-        stored: &Stored,
-        backlog: &Backlog,
-    ) -> Option<Recent> {
-        let waits = !stored.entered
-            && !self.context.is_healing()
-            && changes.iter().all(Changes::only_stores)
-            && self.recent.len() + stored.places.len() <= backlog.messages
-            && self.recent.bytes() + stored.bytes <= backlog.bytes
-            && !trees.iter().any(GroupTrees::is_full);
-        waits.then(|| self.recent.with(stored.places.clone(), stored.bytes))
+    /// Whether the index has to be written.
+    pub(super) fn is_behind(&self, backlog: &Backlog) -> bool {
+        self.context.is_healing() || self.recent.len() > backlog.messages || self.recent.bytes() > backlog.bytes
     }
 
-    /// Makes the trees follow what the transaction changed, and writes the index.
+    /// Whether there is a message before `bound`.
+    pub(super) fn has_before(&self, bound: &Key) -> Result<bool, redb::Error> {
+        let entered =
+            self.version.keys(&KeyRange::ALL)?.next().transpose()?.map(|(key, _)| Key::from_bytes(*key.value()));
+        Ok(entered.into_iter().chain(self.recent.first()).any(|first| first < *bound))
+    }
+
+    /// Makes the trees follow what a transaction did but store messages.
     pub(super) fn follow(
         &self,
-        txn: &Arc<WriteTransaction>,
+        txn: &WriteTransaction,
         trees: &mut Trees,
         totals: &Totals,
         changes: &[Changes],
-        stored: &Stored,
     ) -> Result<(), AdmitError> {
-        let healed = self.context.take_healed();
-        index::write_healed(txn, &self.version, &healed)?;
-        let places = if stored.entered { stored.places.clone() } else { self.recent.sorted(&stored.places) };
-        tables::enter(txn, &places).map_err(storage)?;
         for ((index, changes), refused) in trees.iter_mut().zip(changes).zip(&totals.refused) {
-            if changes.only_stores() {
-                index.store(&changes.stored);
-            } else {
-                index.flush(txn, &self.version)?;
-                index.apply(changes, *refused, txn, &self.version)?;
-            }
+            index.apply(changes, *refused, &self.version)?;
         }
-        self.write_index(txn, trees, totals)
+        self.write_trees(txn, trees, totals, self.indexed)
     }
 
-    /// Writes the pages of all trees, which follow all messages.
-    fn write_index(&self, txn: &Arc<WriteTransaction>, trees: &mut Trees, totals: &Totals) -> Result<(), AdmitError> {
+    /// Writes the changed pages of all trees, which follow all messages up to the sequence `applied`.
+    fn write_trees(
+        &self,
+        txn: &WriteTransaction,
+        trees: &mut Trees,
+        totals: &Totals,
+        applied: u64,
+    ) -> Result<(), AdmitError> {
         for (index, refused) in trees.iter_mut().zip(&totals.refused) {
-            index.flush(txn, &self.version)?;
-            index.write_row(txn, totals.sequence, *refused).map_err(storage)?;
+            index.flush(txn)?;
+            index.write_row(txn, applied, *refused).map_err(storage)?;
         }
-        let mut table = txn.open_table(META).map_err(storage)?;
-        table.insert(meta::INDEXED, totals.sequence).map_err(storage)?;
         Ok(())
-    }
-
-    /// Commits a transaction in which pages of trees were written.
-    pub(super) fn commit(&self, txn: Arc<WriteTransaction>, trees: &mut Trees) -> Result<(), redb::Error> {
-        trees.iter_mut().for_each(|index| index.read_from(&self.version));
-        let txn = Arc::into_inner(txn).ok_or_else(|| redb::Error::Corrupted("a tree still reads what is committed".to_owned()))?;
-        Ok(txn.commit()?)
     }
 
     /// Takes up what a transaction changed, now that it is committed.
@@ -128,57 +109,118 @@ impl State {
         Ok(())
     }
 
-    /// Writes what waits into the index.
-    pub(super) fn write_backlog(&mut self, trees: &mut Trees, store: &Store) -> Result<(), AdmitError> {
+    /// Writes what waits into the index: the trees first, then ids and keys. That goes in as many transactions as it takes for none to
+    /// change more than the database keeps in memory, since what it does not it writes twice. After each, `shown` is called: readers
+    /// find what is entered in the tables, and the rest in [`Recent`]. Until the last one, opening reads all of it off the messages
+    /// again; what is entered already changes nothing then.
+    pub(super) fn write_backlog(
+        &mut self,
+        trees: &Mutex<Trees>,
+        store: &Store,
+        shown: &dyn Fn(&State),
+    ) -> Result<(), AdmitError> {
+        self.write_healed(trees, store, shown)?;
         if self.recent.is_empty() {
             return Ok(());
         }
-        let txn = Arc::new(store.write().map_err(storage)?);
-        tables::enter(&txn, &self.recent.sorted(&[])).map_err(storage)?;
-        let totals = self.totals.clone();
-        self.write_index(&txn, trees, &totals)?;
-        self.commit(txn, trees).map_err(storage)?;
-        self.committed(trees, totals, Recent::default(), store).map_err(storage)
-    }
-
-    /// Writes what waits into the index, but for the trees that are not `sound`: those are made empty, to be filled anew. Where one turns
-    /// out not to be sound, nothing is written, and the trees have to be opened again.
-    pub(super) fn start_anew(
-        &mut self,
-        trees: &mut Trees,
-        store: &Store,
-        sound: &[bool],
-    ) -> Result<Result<(), CannotFollow>, AdmitError> {
-        let txn = Arc::new(store.write().map_err(storage)?);
-        tables::enter(&txn, &self.recent.sorted(&[])).map_err(storage)?;
-        for (place, index) in trees.iter_mut().enumerate() {
-            if sound.get(place) == Some(&true) {
-                match index.flush(&txn, &self.version) {
-                    Err(AdmitError::Index(damage)) => return Ok(Err(CannotFollow { place, damage })),
-                    flushed => flushed?,
-                }
-                let refused = self.totals.refused.get(place).copied().unwrap_or_default();
-                index.write_row(&txn, self.totals.sequence, refused).map_err(storage)?;
+        let groups = lock(trees).len();
+        (0..groups).try_for_each(|place| self.settle(trees, place, store, shown))?;
+        let places = self.recent.sorted();
+        let mut rest = places.as_slice();
+        while !rest.is_empty() {
+            let txn = store.write().map_err(storage)?;
+            if rest.len() == places.len() {
+                tables::enter_ids(&txn, &places).map_err(storage)?;
+            }
+            let entered = tables::enter_keys(&txn, rest, store.room()).map_err(storage)?;
+            rest = rest.get(entered..).unwrap_or_default();
+            if rest.is_empty() {
+                self.finish_backlog(txn, trees, store, shown)?;
             } else {
-                // Without its row it counts as not filled, until it is.
-                index::clear(&txn, &index.group()).map_err(storage)?;
-                txn.open_table(GROUPS).map_err(storage)?.remove(&index.group().0).map_err(storage)?;
-                index.empty(&self.version)?;
+                txn.commit().map_err(storage)?;
+                let recent = Recent::default().with(rest.to_vec(), self.recent.bytes());
+                let mut trees = lock(trees);
+                self.committed(&mut trees, self.totals.clone(), recent, store).map_err(storage)?;
+                shown(self);
             }
         }
-        let indexed = txn.open_table(META).map_err(storage)?.insert(meta::INDEXED, self.totals.sequence).map(drop);
-        indexed.map_err(storage)?;
-        self.commit(txn, trees).map_err(storage)?;
-        self.committed(trees, self.totals.clone(), Recent::default(), store).map_err(storage)?;
-        Ok(Ok(()))
+        Ok(())
     }
 
-    /// Reads off the messages what the index that was written last, up to `indexed`, does not follow. The trees at the places that
-    /// are not `sound` are left alone.
-    pub(super) fn catch_up(&mut self, trees: &mut Trees, indexed: u64, sound: &[bool]) -> Result<(), AdmitError> {
+    /// Commits the transaction with which the index follows all messages.
+    fn finish_backlog(
+        &mut self,
+        txn: WriteTransaction,
+        trees: &Mutex<Trees>,
+        store: &Store,
+        shown: &dyn Fn(&State),
+    ) -> Result<(), AdmitError> {
+        let mut trees = lock(trees);
+        let totals = self.totals.clone();
+        self.write_trees(&txn, &mut trees, &totals, totals.sequence)?;
+        let indexed = txn.open_table(META).map_err(storage)?.insert(meta::INDEXED, totals.sequence).map(drop);
+        indexed.map_err(storage)?;
+        txn.commit().map_err(storage)?;
+        self.indexed = totals.sequence;
+        self.committed(&mut trees, totals, Recent::default(), store).map_err(storage)?;
+        shown(self);
+        Ok(())
+    }
+
+    /// Enters what waits into the trees at `place`, and writes pages whenever they take too much memory.
+    pub(super) fn settle(
+        &mut self,
+        trees: &Mutex<Trees>,
+        place: usize,
+        store: &Store,
+        shown: &dyn Fn(&State),
+    ) -> Result<(), AdmitError> {
+        loop {
+            let mut trees = lock(trees);
+            let Some(index) = trees.get_mut(place) else { return Ok(()) };
+            if index.enter()? {
+                return Ok(());
+            }
+            let txn = store.write().map_err(storage)?;
+            self.write_trees(&txn, &mut trees, &self.totals, self.indexed)?;
+            txn.commit().map_err(storage)?;
+            self.committed(&mut trees, self.totals.clone(), self.recent.clone(), store).map_err(storage)?;
+            shown(self);
+        }
+    }
+
+    /// Writes pages that were rebuilt on reading.
+    fn write_healed(&mut self, trees: &Mutex<Trees>, store: &Store, shown: &dyn Fn(&State)) -> Result<(), AdmitError> {
+        if !self.context.is_healing() {
+            return Ok(());
+        }
+        let txn = store.write().map_err(storage)?;
+        index::write_healed(&txn, &self.version, &self.context.take_healed())?;
+        txn.commit().map_err(storage)?;
+        let mut trees = lock(trees);
+        self.committed(&mut trees, self.totals.clone(), self.recent.clone(), store).map_err(storage)?;
+        shown(self);
+        Ok(())
+    }
+
+    /// Makes the trees that are not `sound` empty, to be filled anew.
+    pub(super) fn clear(&mut self, trees: &mut Trees, store: &Store, sound: &[bool]) -> Result<(), AdmitError> {
+        let txn = store.write().map_err(storage)?;
+        for (index, _) in trees.iter_mut().zip(sound).filter(|(_, sound)| !**sound) {
+            index::clear(&txn, &index.group()).map_err(storage)?;
+            txn.open_table(GROUPS).map_err(storage)?.remove(&index.group().0).map_err(storage)?;
+            index.empty(&self.version)?;
+        }
+        txn.commit().map_err(storage)?;
+        self.committed(trees, self.totals.clone(), self.recent.clone(), store).map_err(storage)
+    }
+
+    /// Reads off the messages what the index that was written last does not follow. The trees at the places that are not `sound` are
+    /// left alone.
+    pub(super) fn catch_up(&mut self, trees: &mut Trees, sound: &[bool]) -> Result<(), AdmitError> {
         let mut stored = vec![Vec::new(); trees.len()];
         let (mut places, mut bytes) = (Vec::new(), 0);
-        for row in self.version.rows_from(indexed.saturating_add(1)).map_err(storage)? {
+        for row in self.version.rows_from(self.indexed.saturating_add(1)).map_err(storage)? {
             let (sequence, row) = row.map_err(storage)?;
             let sequence = sequence.value();
             let Some((key, row, topic, content_topic)) = self.context.read_unkeyed(row.value()) else {

@@ -32,6 +32,12 @@ impl Store {
         &self.path
     }
 
+    /// How many bytes of pages one transaction had better change at most. The database keeps twice as many in memory until it is
+    /// committed; what is more, it writes twice, and reads in between.
+    pub(super) fn room(&self) -> usize {
+        self.cache_size / 4
+    }
+
     /// Closes the database, which fails everything after one failed write, and opens it again: what was committed is there.
     pub(super) fn reopen(&self) -> Result<(), redb::Error> {
         let mut builder = Builder::new();

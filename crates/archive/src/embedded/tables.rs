@@ -18,17 +18,14 @@ use crate::{
     ledger::{Tables, Totals},
 };
 
-/// The open tables of a write transaction.
+/// The open tables of a write transaction. What it deletes or drops, or looks for the oldest of, must be entered before.
 pub(super) struct WriteTables<'t> {
     messages: Table<'t, u64, &'static [u8]>,
     refused: Table<'t, &'static [u8; 56], &'static [u8]>,
     places: Places<'t>,
     topics: &'t Topics,
-    recent: &'t Recent,
-    /// Looks through them.
+    /// Looks through what is not entered there yet.
     finder: Finder<'t>,
-    /// Whether the recent places were entered in this transaction.
-    entered: bool,
     new: Vec<NewMessage>,
     /// The gap between stored messages in which the last key that was looked up lies.
     gap: Option<Gap>,
@@ -61,14 +58,18 @@ pub(super) struct Stored {
     pub(super) places: Vec<Place>,
     /// Bytes of their bodies.
     pub(super) bytes: u64,
-    /// Whether the recent places were entered meanwhile.
-    pub(super) entered: bool,
 }
 
-/// From how many rows on a gap is written through a cursor.
-const RUN: usize = 4;
 /// Among keys that are no neighbours the gap is looked for only once in as many.
 const SCATTERED: u32 = 8;
+/// How many rows are inserted in the same way.
+const BLOCK: usize = 1_024;
+/// How many of them are looked at to choose it.
+const SAMPLE: usize = 64;
+/// Among how many rows each a few are not worth filling leaves anew.
+const AMONG: usize = 16;
+/// Bytes of a page of the database.
+const PAGE: usize = 4_096;
 
 impl<'t> WriteTables<'t> {
     /// `recent`: what is stored, but not entered.
@@ -82,22 +83,11 @@ impl<'t> WriteTables<'t> {
             refused: txn.open_table(REFUSED)?,
             places: Places::open(txn)?,
             topics,
-            recent,
             finder: Finder::new(recent),
-            entered: false,
             new: Vec::new(),
             gap: None,
             looked_up: 0,
         })
-    }
-
-    /// Enters the recent places: for work that goes through the tables.
-    fn enter(&mut self) -> Result<(), AdmitError> {
-        if !self.entered {
-            self.places.enter(&self.recent.sorted(&[])).map_err(storage)?;
-            self.entered = true;
-        }
-        Ok(())
     }
 
     /// Appends the new messages.
@@ -119,54 +109,84 @@ impl<'t> Places<'t> {
         Ok(Places { keys: txn.open_table(KEYS)?, ids: txn.open_table(IDS)? })
     }
 
-    /// Enters places, which are in order and new.
-    fn enter(&mut self, places: &[Place]) -> Result<(), redb::Error> {
-        let keys: Vec<_> = places.iter().map(|(key, sequence)| (*key.as_bytes(), *sequence)).collect();
-        insert_sorted(&mut self.keys, &keys)?;
-        let id = |(key, sequence): &Place| (id_key(part(*sequence), &key.id()), key.timestamp());
-        let mut ids: Vec<_> = places.iter().map(id).collect();
-        ids.sort_unstable();
-        insert_sorted(&mut self.ids, &ids)
-    }
-
     fn remove_id(&mut self, key: &Key, sequence: u64) -> Result<(), redb::Error> {
         self.ids.remove(&id_key(part(sequence), &key.id()))?;
         Ok(())
     }
 }
 
-/// Inserts rows, which are in order.
+/// Enters the ids of places. They go into the newest parts of the table alone.
+pub(super) fn enter_ids(txn: &WriteTransaction, places: &[Place]) -> Result<(), redb::Error> {
+    let id = |(key, sequence): &Place| (id_key(part(*sequence), &key.id()), key.timestamp());
+    let mut ids: Vec<_> = places.iter().map(id).collect();
+    ids.sort_unstable();
+    let mut table = txn.open_table(IDS)?;
+    ids.chunks(BLOCK).try_for_each(|ids| insert_sorted(&mut table, ids).map(drop))
+}
+
+/// Enters the keys of the first of these places, which are in order, until that has changed about `room` bytes of pages; how many.
+pub(super) fn enter_keys(txn: &WriteTransaction, places: &[Place], room: usize) -> Result<usize, redb::Error> {
+    let mut table = txn.open_table(KEYS)?;
+    let (mut entered, mut changed) = (0, 0);
+    // Each may change a page.
+    for some in places.chunks((room / PAGE).clamp(1, BLOCK)) {
+        let keys: Vec<_> = some.iter().map(|(key, sequence)| (*key.as_bytes(), *sequence)).collect();
+        changed += insert_sorted(&mut table, &keys)?;
+        entered += some.len();
+        if changed >= room {
+            break;
+        }
+    }
+    Ok(entered)
+}
+
+/// Inserts rows, which are in order; about how many bytes of pages that changes. Rows that are there change nothing.
 ///
-/// Where many go into one gap, a cursor takes a leaf's worth at once; where they are scattered, neither that nor looking for the gap
-/// is worth it.
+/// Where they lie among few others, leaves are filled anew with both; where each falls into another leaf, that is not worth it.
 fn insert_sorted<const N: usize>(
     table: &mut Table<'_, &'static [u8; N], u64>,
     rows: &[([u8; N], u64)],
-) -> Result<(), redb::Error> {
-    let mut rest = rows;
-    while let Some((first, _)) = rest.first() {
-        let next = table.range::<&[u8; N]>(first..)?.next().transpose()?.map(|(next, _)| *next.value());
-        let run = next.map_or(rest.len(), |next| rest.partition_point(|(key, _)| *key < next));
-        let (now, later) = rest.split_at(if run < RUN { rest.len().min(SCATTERED as usize) } else { run });
-        if run < RUN {
-            for (key, value) in now {
-                table.insert(key, value)?;
-            }
-        } else {
-            let mut cursor = table.upper_bound_mut(Bound::Excluded(first))?;
-            for (key, value) in now {
-                cursor.insert_before(key, value).map_err(unordered)?;
-            }
-            cursor.close()?;
-        }
-        rest = later;
+) -> Result<usize, redb::Error> {
+    if is_dense(table, rows)? {
+        return merge_sorted(table, rows);
     }
-    Ok(())
+    for (key, value) in rows {
+        table.insert(key, value)?;
+    }
+    Ok(rows.len() * PAGE)
 }
 
-/// Enters places, which are in order and new.
-pub(super) fn enter(txn: &WriteTransaction, places: &[Place]) -> Result<(), redb::Error> {
-    Places::open(txn)?.enter(places)
+/// Whether there are few rows between the first ones of `rows`.
+fn is_dense<const N: usize>(
+    table: &Table<'_, &'static [u8; N], u64>,
+    rows: &[([u8; N], u64)],
+) -> Result<bool, redb::Error> {
+    let sample = rows.get(..SAMPLE).unwrap_or(rows);
+    let ([(first, _), ..], [.., (last, _)]) = (sample, sample) else { return Ok(false) };
+    let few = sample.len() * AMONG;
+    Ok(table.range::<&[u8; N]>(first..=last)?.take(few).count() < few)
+}
+
+/// Takes out the rows between the first and the last of `rows`, and inserts all of them as one run.
+fn merge_sorted<const N: usize>(
+    table: &mut Table<'_, &'static [u8; N], u64>,
+    rows: &[([u8; N], u64)],
+) -> Result<usize, redb::Error> {
+    let ([(first, _), ..], [.., (last, _)]) = (rows, rows) else { return Ok(0) };
+    let mut all = rows.to_vec();
+    for row in table.extract_from_if::<&[u8; N], _>(first..=last, |_, _| true)? {
+        let (key, value) = row?;
+        all.push((*key.value(), value.value()));
+    }
+    // Two runs in order: this one merges them.
+    all.sort();
+    all.dedup_by_key(|(key, _)| *key);
+    let mut cursor = table.upper_bound_mut(Bound::Excluded(first))?;
+    for (key, value) in &all {
+        cursor.insert_before(key, value).map_err(unordered)?;
+    }
+    cursor.close()?;
+    Ok(all.len() * size_of::<([u8; N], u64)>())
 }
 
 /// Writes the counters.
@@ -212,7 +232,6 @@ impl Tables for WriteTables<'_> {
     }
 
     fn take_message(&mut self, key: &Key) -> Result<Option<(String, Bytes)>, AdmitError> {
-        self.enter()?;
         let sequence = self.places.keys.remove(key.as_bytes()).map_err(storage)?.map(|sequence| sequence.value());
         let Some(sequence) = sequence else { return Ok(None) };
         self.places.remove_id(key, sequence).map_err(storage)?;
@@ -230,10 +249,9 @@ impl Tables for WriteTables<'_> {
         dropped: &mut dyn FnMut(Key, usize),
     ) -> Result<(), AdmitError> {
         let first = self.places.keys.first().map_err(storage)?.map(|(key, _)| Key::from_bytes(*key.value()));
-        if first.into_iter().chain(self.recent.first()).all(|first| first >= *bound) {
+        if first.is_none_or(|first| first >= *bound) {
             return Ok(());
         }
-        self.enter()?;
         let mut places: Vec<Place> = Vec::new();
         let rows =
             self.places.keys.extract_from_if::<&[u8; Key::LEN], _>(..bound.as_bytes(), |_, _| true).map_err(storage)?;
@@ -250,7 +268,6 @@ impl Tables for WriteTables<'_> {
     }
 
     fn oldest(&mut self, until: &mut dyn FnMut(Key, usize) -> bool) -> Result<(), AdmitError> {
-        self.enter()?;
         for row in self.places.keys.iter().map_err(storage)? {
             let (key, sequence) = row.map_err(storage)?;
             let row = self.messages.get(sequence.value()).map_err(storage)?;
@@ -288,7 +305,7 @@ impl Tables for WriteTables<'_> {
         }
         let places = self.new.iter().map(|new| (new.key, new.sequence)).collect();
         let bytes = self.new.iter().map(|new| new.body.len() as u64).sum();
-        Ok(Stored { places, bytes, entered: self.entered })
+        Ok(Stored { places, bytes })
     }
 }
 

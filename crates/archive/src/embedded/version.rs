@@ -217,38 +217,18 @@ impl Version {
 }
 
 impl Pages {
-    /// What is stored at `id`, opened so.
+    /// What is stored at `id`, opened so: for what is held, its own page or else that of what is kept, which is the same there.
     fn stored(&self, id: &PageId, open: fn(&[u8]) -> Option<&[u8]>) -> Result<Option<Vec<u8>>, Failure> {
-        self.stored_in(&self.version.pages, id, open)
-    }
-
-    /// What is stored at `id` of this table: for what is held, its own page or else that of what is kept, which is the same there.
-    fn stored_in(
-        &self,
-        table: &impl ReadableTable<&'static [u8; PAGE_KEY], &'static [u8]>,
-        id: &PageId,
-        open: fn(&[u8]) -> Option<&[u8]>,
-    ) -> Result<Option<Vec<u8>>, Failure> {
         let places = match self.which {
             Which::Kept => &[Which::Kept][..],
             Which::Held => &[Which::Held, Which::Kept],
         };
         for which in places {
-            if let Some(row) = table.get(&page_key(&self.group, *which, id))? {
+            if let Some(row) = self.version.pages.get(&page_key(&self.group, *which, id))? {
                 return Ok(open(row.value()).map(<[u8]>::to_vec));
             }
         }
         Ok(None)
-    }
-
-    /// The bytes of the page at `id` of this table, whatever is in them.
-    pub(super) fn read_in(
-        &self,
-        table: &impl ReadableTable<&'static [u8; PAGE_KEY], &'static [u8]>,
-        id: &PageId,
-    ) -> Result<Option<Vec<u8>>, Failure> {
-        self.version.context.page_reads.fetch_add(1, Ordering::Relaxed);
-        self.stored_in(table, id, page_in)
     }
 
     /// Rebuilds the page at `id` from the keys around it, alone.
@@ -282,7 +262,8 @@ impl Pages {
 
 impl PageStore for Pages {
     fn read(&self, id: &PageId) -> Result<Option<Vec<u8>>, Failure> {
-        let found = guarded(|| Ok(self.read_in(&self.version.pages, id)))??;
+        self.version.context.page_reads.fetch_add(1, Ordering::Relaxed);
+        let found = guarded(|| Ok(self.stored(id, page_in)))??;
         if found.is_some() { Ok(found) } else { self.restore(id) }
     }
 
