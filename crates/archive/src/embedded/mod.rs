@@ -63,15 +63,15 @@ pub struct EmbeddedOptions {
     /// how long others wait.
     pub at_once: usize,
     /// How many messages may be stored before they are entered into the index on disk, all at once: meanwhile their places are in
-    /// memory (48 bytes each), and opening after a kill has to read them. Bounded by their bytes and by the pages they change as
-    /// well, see [`Embedded`].
+    /// memory (48 bytes each, and 40 for each group), and opening after a kill has to read them. Bounded by their bytes as well, see
+    /// [`Embedded`]. The more there are, the fewer bytes are written for each: a page is written once for all of them.
     pub backlog: usize,
     /// What every archive has to be told.
     pub archive: ArchiveOptions,
 }
 
 impl EmbeddedOptions {
-    /// 64 MiB for decoded pages, 64 MiB for the database, a backlog of 65,536.
+    /// 64 MiB for decoded pages, 64 MiB for the database, a backlog of 262,144.
     pub fn new(path: impl Into<PathBuf>, archive: ArchiveOptions) -> EmbeddedOptions {
         EmbeddedOptions {
             path: path.into(),
@@ -79,7 +79,7 @@ impl EmbeddedOptions {
             database_cache_size: 64 << 20,
             verify: false,
             at_once: 50_000,
-            backlog: 1 << 16,
+            backlog: 1 << 18,
             archive,
         }
     }
