@@ -11,9 +11,9 @@ use crate::{
 pub(crate) trait Tables {
     /// What was written, as far as the backend has to know.
     type Written;
-    /// Whether the message is stored. Asked in ascending order of keys where messages are stored in between.
-    fn holds(&mut self, key: &Key) -> Result<bool, AdmitError>;
-    /// Stores the message that [`Tables::holds`] was asked about last, and said no.
+    /// Which of these messages, given in ascending order, were stored before the transaction.
+    fn held(&mut self, keys: &[Key]) -> Result<Vec<bool>, AdmitError>;
+    /// Stores a message that is not stored. In ascending order of keys.
     fn put_message(&mut self, key: &Key, sequence: u64, pubsub_topic: &str, body: &Bytes) -> Result<(), AdmitError>;
     /// Removes a message; its pubsub topic and body if it was there.
     fn take_message(&mut self, key: &Key) -> Result<Option<(String, Bytes)>, AdmitError>;
@@ -117,9 +117,15 @@ impl<'a, T: Tables> Ledger<'a, T> {
         let mut order: Vec<(usize, &Judged<'_>)> =
             batch.iter().enumerate().filter_map(|(at, read)| Some((at, read.as_ref().ok()?))).collect();
         order.sort_by_key(|(_, known)| known.key);
-        let mut admitted = vec![None; batch.len()];
-        for (at, judged) in order {
-            let admission = self.admit_one(judged)?;
+        let keys: Vec<Key> = order.iter().map(|(_, known)| known.key).collect();
+        let held = self.tables.held(&keys)?;
+        let (mut admitted, mut last) = (vec![None; batch.len()], None);
+        for ((at, judged), held) in order.into_iter().zip(held) {
+            let admission =
+                if held || last == Some(judged.key) { Admission::Held(judged.key) } else { self.admit_one(judged)? };
+            if let Admission::Stored(key) = admission {
+                last = Some(key);
+            }
             if let Some(place) = admitted.get_mut(at) {
                 *place = Some(admission);
             }
@@ -129,11 +135,9 @@ impl<'a, T: Tables> Ledger<'a, T> {
         Ok(answers.filter_map(|(read, admitted)| read.map_or_else(Some, |_| admitted)).collect())
     }
 
+    /// Admits a message that is not stored.
     fn admit_one(&mut self, judged: &Judged<'_>) -> Result<Admission, AdmitError> {
         let key = judged.key;
-        if self.tables.holds(&key)? {
-            return Ok(Admission::Held(key));
-        }
         let reason = match self.known_refusal(judged)? {
             Some(reason) => Some(reason),
             None => judged.fault.clone().or_else(|| self.predicate.validate(judged).err()),

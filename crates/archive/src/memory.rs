@@ -193,8 +193,8 @@ impl Row {
 impl Tables for &mut Maps {
     type Written = ();
 
-    fn holds(&mut self, key: &Key) -> Result<bool, AdmitError> {
-        Ok(self.messages.contains_key(key))
+    fn held(&mut self, keys: &[Key]) -> Result<Vec<bool>, AdmitError> {
+        Ok(keys.iter().map(|key| self.messages.contains_key(key)).collect())
     }
 
     fn put_message(&mut self, key: &Key, sequence: u64, topic: &str, body: &Bytes) -> Result<(), AdmitError> {

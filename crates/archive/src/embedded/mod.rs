@@ -289,7 +289,7 @@ impl Embedded {
     ) -> Result<R, AdmitError> {
         let mut totals = state.totals.clone();
         let txn = self.store.write().map_err(storage)?;
-        let tables = WriteTables::open(&txn, &self.context.topics, &state.recent).map_err(storage)?;
+        let tables = WriteTables::open(&txn, state).map_err(storage)?;
         let mut ledger = Ledger::new(&self.context.predicate, tables, &mut totals, self.max_refused);
         let result = work(&mut ledger)?;
         let (mut changes, stored) = ledger.finish()?;

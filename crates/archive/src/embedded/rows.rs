@@ -11,7 +11,7 @@ use super::{
 };
 use crate::ReadError;
 
-/// How many keys between two are skipped before the next one is looked up instead.
+/// How many keys between two are skipped before the next one is looked up instead, at most.
 const SKIP: usize = 16;
 
 /// The rows from one sequence on, in order.
@@ -19,15 +19,49 @@ type Following = Range<'static, u64, &'static [u8]>;
 
 type Keys = Range<'static, &'static [u8; Key::LEN], u64>;
 
-/// Finds the rows at ascending keys: neighbours in a group are mostly neighbours in the table of keys, so that most are the next
-/// one.
-pub(super) struct Rows {
+/// Finds sequences in the table of keys, at ascending keys: neighbours among those asked for are mostly neighbours there, so that most
+/// are found by going on.
+pub(super) struct Entered {
     version: Arc<Version>,
-    recent: RecentRange,
     end: Key,
     keys: Keys,
     /// A key that was read, but not asked for yet.
     ahead: Option<Place>,
+    /// How many keys are skipped before the next one is looked up instead: few where that was needed last.
+    skip: usize,
+}
+
+impl Entered {
+    pub(super) fn new(version: Arc<Version>, range: &KeyRange) -> Result<Entered, redb::Error> {
+        let keys = version.keys(range)?;
+        Ok(Entered { version, end: range.end(), keys, ahead: None, skip: SKIP })
+    }
+
+    /// The sequence at `key`, which must come after those asked for before; `None` if it is not entered.
+    pub(super) fn sequence(&mut self, key: &Key) -> Result<Option<u64>, redb::Error> {
+        for _ in 0..std::mem::replace(&mut self.skip, SKIP) {
+            if self.ahead.is_none() {
+                self.ahead = next(&mut self.keys)?;
+            }
+            match self.ahead {
+                Some((place, _)) if place < *key => self.ahead = None,
+                Some((place, sequence)) => return Ok((place == *key).then_some(sequence)),
+                None => return Ok(None),
+            }
+        }
+        self.skip = 1;
+        let Ok(rest) = KeyRange::new(*key, self.end) else { return Ok(None) };
+        self.keys = self.version.keys(&rest)?;
+        self.ahead = next(&mut self.keys)?;
+        Ok(self.ahead.filter(|(place, _)| place == key).map(|(_, sequence)| sequence))
+    }
+}
+
+/// Finds the rows at ascending keys.
+pub(super) struct Rows {
+    version: Arc<Version>,
+    recent: RecentRange,
+    entered: Entered,
     /// The sequence of the last row.
     last: u64,
     /// The rows behind the last one, if it came behind the one before.
@@ -36,15 +70,15 @@ pub(super) struct Rows {
 
 impl Rows {
     pub(super) fn new(version: Arc<Version>, recent: &Recent, range: &KeyRange) -> Result<Rows, ReadError> {
-        let keys = version.keys(range).map_err(unreadable)?;
-        Ok(Rows { version, recent: recent.range(range), end: range.end(), keys, ahead: None, last: 0, following: None })
+        let entered = Entered::new(version.clone(), range).map_err(unreadable)?;
+        Ok(Rows { version, recent: recent.range(range), entered, last: 0, following: None })
     }
 
     /// The sequence and row at `key`, which must come after those asked for before; `None` if there is none.
     pub(super) fn at(&mut self, key: &Key) -> Result<Option<(u64, Row)>, ReadError> {
         let sequence = match self.recent.seek(key) {
             Some(sequence) => Some(sequence),
-            None => self.entered(key)?,
+            None => self.entered.sequence(key).map_err(unreadable)?,
         };
         let Some(sequence) = sequence else { return Ok(None) };
         Ok(self.row(sequence)?.map(|row| (sequence, row)))
@@ -71,24 +105,6 @@ impl Rows {
             }
         }
     }
-
-    /// The sequence at `key` in the table.
-    fn entered(&mut self, key: &Key) -> Result<Option<u64>, ReadError> {
-        for _ in 0..SKIP {
-            if self.ahead.is_none() {
-                self.ahead = next(&mut self.keys)?;
-            }
-            match self.ahead {
-                Some((place, _)) if place < *key => self.ahead = None,
-                Some((place, sequence)) => return Ok((place == *key).then_some(sequence)),
-                None => return Ok(None),
-            }
-        }
-        let Ok(rest) = KeyRange::new(*key, self.end) else { return Ok(None) };
-        self.keys = self.version.keys(&rest).map_err(unreadable)?;
-        self.ahead = next(&mut self.keys)?;
-        Ok(self.ahead.filter(|(place, _)| place == key).map(|(_, sequence)| sequence))
-    }
 }
 
 /// Every place in a range, from either end.
@@ -112,7 +128,8 @@ impl AllPlaces {
 
     pub(super) fn next(&mut self) -> Result<Option<Place>, ReadError> {
         if self.ahead.is_none() {
-            self.ahead = if self.newest_first { next(&mut (&mut self.keys).rev())? } else { next(&mut self.keys)? };
+            let ahead = if self.newest_first { next(&mut (&mut self.keys).rev()) } else { next(&mut self.keys) };
+            self.ahead = ahead.map_err(unreadable)?;
         }
         let recent = if self.newest_first { self.recent.last() } else { self.recent.first() };
         // A kill may have left it entered, and recent all the same.
@@ -139,7 +156,7 @@ fn next(
             redb::StorageError,
         >,
     >,
-) -> Result<Option<Place>, ReadError> {
-    let row = keys.next().transpose().map_err(unreadable)?;
+) -> Result<Option<Place>, redb::Error> {
+    let row = keys.next().transpose()?;
     Ok(row.map(|(key, sequence)| (Key::from_bytes(*key.value()), sequence.value())))
 }

@@ -2,16 +2,18 @@
 use std::ops::Bound;
 
 use bytes::Bytes;
-use hearken_tree::{GroupId, Key};
+use hearken_tree::{GroupId, Key, KeyRange};
 use redb::{CursorError, ReadableTable, Table, WriteTransaction};
 
 use super::{
     error::storage,
-    recent::{Finder, Place, Recent},
+    recent::{Finder, Place},
+    rows::Entered,
     schema::{
-        CorruptRow, IDS, KEYS, MESSAGES, META, MessageRow, REFUSED, Topics, id_key, meta, part, read_reason,
-        refused_key, refused_message, write_reason,
+        CorruptRow, IDS, KEYS, MESSAGES, META, MessageRow, REFUSED, id_key, meta, part, read_reason, refused_key,
+        refused_message, write_reason,
     },
+    state::State,
 };
 use crate::{
     AdmitError, RefusalReason,
@@ -23,26 +25,15 @@ pub(super) struct WriteTables<'t> {
     messages: Table<'t, u64, &'static [u8]>,
     refused: Table<'t, &'static [u8; 56], &'static [u8]>,
     places: Places<'t>,
-    topics: &'t Topics,
-    /// Looks through what is not entered there yet.
-    finder: Finder<'t>,
+    /// As of the last commit.
+    before: &'t State,
     new: Vec<NewMessage>,
-    /// The gap between stored messages in which the last key that was looked up lies.
-    gap: Option<Gap>,
-    /// How many keys were looked up since one lay in that gap.
-    looked_up: u32,
 }
 
 /// Where messages are found: the tables of keys and ids.
 struct Places<'t> {
     keys: Table<'t, &'static [u8; Key::LEN], u64>,
     ids: Table<'t, &'static [u8; 20], u64>,
-}
-
-/// No message is entered from `start` up to `end`; `None`: up to the end.
-struct Gap {
-    start: Key,
-    end: Option<Key>,
 }
 
 struct NewMessage {
@@ -60,8 +51,6 @@ pub(super) struct Stored {
     pub(super) bytes: u64,
 }
 
-/// Among keys that are no neighbours the gap is looked for only once in as many.
-const SCATTERED: u32 = 8;
 /// How many rows are inserted in the same way.
 const BLOCK: usize = 1_024;
 /// How many of them are looked at to choose it.
@@ -72,21 +61,14 @@ const AMONG: usize = 16;
 const PAGE: usize = 4_096;
 
 impl<'t> WriteTables<'t> {
-    /// `recent`: what is stored, but not entered.
-    pub(super) fn open(
-        txn: &'t WriteTransaction,
-        topics: &'t Topics,
-        recent: &'t Recent,
-    ) -> Result<WriteTables<'t>, redb::Error> {
+    /// `before`: what was committed last.
+    pub(super) fn open(txn: &'t WriteTransaction, before: &'t State) -> Result<WriteTables<'t>, redb::Error> {
         Ok(WriteTables {
             messages: txn.open_table(MESSAGES)?,
             refused: txn.open_table(REFUSED)?,
             places: Places::open(txn)?,
-            topics,
-            finder: Finder::new(recent),
+            before,
             new: Vec::new(),
-            gap: None,
-            looked_up: 0,
         })
     }
 
@@ -202,31 +184,19 @@ pub(super) fn write_totals(txn: &WriteTransaction, totals: &Totals) -> Result<()
 impl Tables for WriteTables<'_> {
     type Written = Stored;
 
-    fn holds(&mut self, key: &Key) -> Result<bool, AdmitError> {
-        if self.new.last().is_some_and(|last| last.key == *key) || self.finder.sequence(key).is_some() {
-            return Ok(true);
-        }
-        if self.gap.as_ref().is_some_and(|gap| gap.start <= *key && gap.end.is_none_or(|end| *key < end)) {
-            self.looked_up = 0;
-            return Ok(false);
-        }
-        // Where keys lie scattered, each in a gap of its own, it is cheaper to look for the key alone.
-        self.looked_up = self.looked_up.wrapping_add(1);
-        if self.looked_up > SCATTERED && !self.looked_up.is_multiple_of(SCATTERED) {
-            return Ok(self.places.keys.get(key.as_bytes()).map_err(storage)?.is_some());
-        }
-        let next = self.places.keys.range::<&[u8; Key::LEN]>(key.as_bytes()..).map_err(storage)?.next();
-        let next = next.transpose().map_err(storage)?.map(|(next, _)| Key::from_bytes(*next.value()));
-        if next == Some(*key) {
-            return Ok(true);
-        }
-        self.gap = Some(Gap { start: *key, end: next });
-        Ok(false)
+    fn held(&mut self, keys: &[Key]) -> Result<Vec<bool>, AdmitError> {
+        let mut entered = Entered::new(self.before.version.clone(), &KeyRange::ALL).map_err(storage)?;
+        let mut recent = Finder::new(&self.before.recent);
+        let mut held = |key| match recent.sequence(key) {
+            Some(_) => Ok(true),
+            None => entered.sequence(key).map(|sequence| sequence.is_some()).map_err(storage),
+        };
+        keys.iter().map(|key| held(key)).collect()
     }
 
     fn put_message(&mut self, key: &Key, sequence: u64, topic: &str, body: &Bytes) -> Result<(), AdmitError> {
         // Only topics of filters are admitted, and those were given numbers on opening.
-        let topic = self.topics.number(topic).unwrap_or(u16::MAX);
+        let topic = self.before.context.topics.number(topic).unwrap_or(u16::MAX);
         self.new.push(NewMessage { key: *key, sequence, topic, body: body.clone() });
         Ok(())
     }
@@ -238,7 +208,7 @@ impl Tables for WriteTables<'_> {
         let row = self.messages.remove(sequence).map_err(storage)?;
         let row = row.ok_or_else(|| storage(redb::Error::Corrupted(format!("the message {key:?} is gone"))))?;
         let message = MessageRow::read(row.value()).map_err(corrupt)?;
-        let topic = self.topics.name(message.topic).map_err(corrupt)?.to_string();
+        let topic = self.before.context.topics.name(message.topic).map_err(corrupt)?.to_string();
         Ok(Some((topic, Bytes::copy_from_slice(message.body))))
     }
 
