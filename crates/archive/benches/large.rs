@@ -64,10 +64,14 @@ fn main() {
     }
 }
 
-fn open(path: &Path, counts: &Arc<Counts>) -> Embedded {
+fn options(path: &Path) -> EmbeddedOptions {
     let mut options = EmbeddedOptions::new(path, ArchiveOptions::new(vec![filter(&[])], Arc::new(common::TestFormat)));
     (options.cache_size, options.database_cache_size) = (CACHE / 2, CACHE / 2);
-    let (path, counts) = (path.to_owned(), counts.clone());
+    options
+}
+
+fn open(path: &Path, counts: &Arc<Counts>) -> Embedded {
+    let (path, counts, options) = (path.to_owned(), counts.clone(), options(path));
     Embedded::open_with_backend(move || Counting::open(&path, &counts), options).unwrap()
 }
 
@@ -135,6 +139,19 @@ impl Bench {
         self.counts.take();
     }
 
+    /// Opens a copy of the file as it is while the archive is open: as a kill would leave it. Not of a very large one.
+    fn kill(&self) {
+        let copy = self.path.with_file_name("killed.redb");
+        if std::fs::metadata(&self.path).unwrap().len() < 1_000_000_000 {
+            std::fs::copy(&self.path, &copy).unwrap();
+            let start = Instant::now();
+            let archive = Embedded::open(options(&copy)).unwrap();
+            println!("opened after a kill in {:.1?}", start.elapsed());
+            drop(archive);
+            std::fs::remove_file(copy).unwrap();
+        }
+    }
+
     /// Durable batches at random times, and closing: what waits to be indexed is written then at the latest.
     fn batches(&mut self, name: &str, times: Range<u64>) {
         let (mut took, mut worked) = (Vec::new(), Duration::ZERO);
@@ -144,6 +161,7 @@ impl Bench {
             took.push(self.load(&batch));
             worked += cpu() - before;
         }
+        self.kill();
         let (durable, before) = (took.iter().sum::<Duration>(), cpu());
         let closed = self.close();
         worked += cpu() - before;

@@ -29,7 +29,7 @@ fn options(path: &Path) -> EmbeddedOptions {
 /// The `n`th of some messages that lie anywhere within an hour: neighbours in `n` are none in time.
 fn anywhere(n: u64) -> Bytes {
     let time = NOW - 4_000 * SECOND + n.wrapping_mul(0x9e37_79b9_7f4a_7c15) % (3_600 * SECOND);
-    body(time, if n % 2 == 0 { "even" } else { "odd" }, format!("message {n}").as_bytes())
+    body(time, if n.is_multiple_of(2) { "even" } else { "odd" }, format!("message {n}").as_bytes())
 }
 
 fn store(archive: &dyn Archive, numbers: std::ops::Range<u64>) {

@@ -1,3 +1,5 @@
+//! How much time a thread had of a processor.
+#![allow(unreachable_pub)]
 use std::time::Duration;
 
 /// Processor time of this thread, which does all the work; says more than the clock on a busy machine. Linux only.

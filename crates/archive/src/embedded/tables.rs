@@ -187,11 +187,11 @@ impl Tables for WriteTables<'_> {
     fn held(&mut self, keys: &[Key]) -> Result<Vec<bool>, AdmitError> {
         let mut entered = Entered::new(self.before.version.clone(), &KeyRange::ALL).map_err(storage)?;
         let mut recent = Finder::new(&self.before.recent);
-        let mut held = |key| match recent.sequence(key) {
+        let held = |key| match recent.sequence(key) {
             Some(_) => Ok(true),
             None => entered.sequence(key).map(|sequence| sequence.is_some()).map_err(storage),
         };
-        keys.iter().map(|key| held(key)).collect()
+        keys.iter().map(held).collect()
     }
 
     fn put_message(&mut self, key: &Key, sequence: u64, topic: &str, body: &Bytes) -> Result<(), AdmitError> {
