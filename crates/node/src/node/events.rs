@@ -31,6 +31,9 @@ use crate::network::{Behaviour, BehaviourEvent, Dialer, Protocols, Seeker, Speak
 
 /// How often messages that have become too old are dropped.
 const RETAIN_EVERY: Duration = Duration::from_secs(60);
+/// How long that waits after a start: a node that starts has mostly missed something, and repairs that first. What was imported is
+/// not in the index of content topics yet, and entering it takes as long as a large repair.
+const RETAIN_FIRST: Duration = Duration::from_secs(10);
 /// How often the peer book is written, if it has changed.
 const SAVE_EVERY: Duration = Duration::from_secs(30);
 /// How often repairs are reported.
@@ -94,8 +97,9 @@ impl EventLoop {
         let mut repairs = Repairs::new(topics, self.activity.clone(), self.clock);
         let mut notices = self.sync.notices();
         let mut stop = self.stop.clone();
-        let (mut retain, mut report, mut recheck) = (every(RETAIN_EVERY), every(REPORT_EVERY), every(RECHECK_EVERY));
-        let mut save = every(SAVE_EVERY);
+        let (mut report, mut recheck, mut save) = (every(REPORT_EVERY), every(RECHECK_EVERY), every(SAVE_EVERY));
+        let mut retain = every(RETAIN_EVERY);
+        retain.reset_after(RETAIN_FIRST);
         let (resolved, mut to_dial) = mpsc::channel(16);
         loop {
             let (due, seek) = (self.dialer.deadline(), self.seeker.deadline(Instant::now()));
