@@ -24,6 +24,12 @@ impl ShortId {
     pub const fn get(self) -> u32 {
         self.0.get()
     }
+
+    /// The upper half of a sum; 1 if that is zero.
+    #[inline(always)]
+    pub(crate) fn of_sum(sum: u64) -> Self {
+        Self(NonZeroU32::new(crate::field::low32(sum >> 32)).unwrap_or(NonZeroU32::MIN))
+    }
 }
 
 impl std::fmt::Debug for ShortId {
@@ -72,7 +78,19 @@ impl ShortIds {
         for (&word, &multiplier) in words.iter().zip(&self.multipliers) {
             sum = sum.wrapping_add(multiplier.wrapping_mul(u64::from(u32::from_le_bytes(word))));
         }
-        ShortId(NonZeroU32::new(crate::field::low32(sum >> 32)).unwrap_or(NonZeroU32::MIN))
+        ShortId::of_sum(sum)
+    }
+
+    /// m1 to m8.
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
+    pub(crate) fn multipliers(&self) -> [u64; WORDS] {
+        self.multipliers
+    }
+
+    /// m0.
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
+    pub(crate) fn offset(&self) -> u64 {
+        self.offset
     }
 
     /// Adds the short ids of many ids to `short`: of each row, its last 32 bytes.

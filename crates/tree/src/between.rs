@@ -13,6 +13,7 @@ use crate::{
     Fingerprint, KeyRange, PageError,
     cuts::{Cut, Cuts},
     digest::{self, count_in, digest_in, sum},
+    lanes,
     node::{Body, Child, Entry, Inner, Node},
     search::before,
     sequence::{MAX, MIN},
@@ -94,10 +95,11 @@ pub(crate) fn prepare(
     let mut later = later.into_inner();
     later.sort_by_key(|later| later.node.level);
     for level in later.chunk_by(|a, b| a.node.level == b.node.level) {
-        let digests = digest::of_all(level[0].node.level, level.iter().map(Later::entries));
+        let hashed = level.iter().map(|later| (later.entries(), later.pieces()));
+        let digests = digest::of_all(level[0].node.level, hashed, |_, _| {});
         let mut cache = source.lock();
         for (later, digest) in level.iter().zip(digests) {
-            let held = sum(&digest, later.node.count_of(later.entries()));
+            let held = sum(&digest, later.held.count(&later.node));
             cache.cuts.put(later.cut, Some(held), root.count());
         }
     }
@@ -107,6 +109,11 @@ pub(crate) fn prepare(
 impl Later {
     fn entries(&self) -> &[Raw] {
         self.held.entries(&self.node)
+    }
+
+    /// What is known of the pieces of what is hashed.
+    fn pieces(&self) -> &[[u8; 32]] {
+        if let Held::Part(Range { start: 0, .. }) = self.held { self.node.known_pieces() } else { lanes::NONE }
     }
 }
 
@@ -126,6 +133,16 @@ impl Held {
             Held::Sum(_) => &[],
             Held::Part(range) => &node.hashed()[range.clone()],
             Held::Entries(entries) => entries,
+        }
+    }
+
+    /// Number of keys under what is hashed.
+    fn count(&self, node: &Node) -> u64 {
+        match self {
+            Held::Sum(_) => 0,
+            // What is hashed need not be touched, where its pieces are known.
+            Held::Part(range) => node.count_before(range.end) - node.count_before(range.start),
+            Held::Entries(entries) => node.count_of(entries),
         }
     }
 }
@@ -186,32 +203,42 @@ impl Way<'_> {
             }
             return self.below(inner, start, (self.from, self.to), begins, |child| self.inside(child)).map(Held::Sum);
         }
-        let first = if self.begins {
-            Ok(Some(inner.fresh_sum(start)))
+        let (first, from) = if self.begins || self.is_start(node, start) {
+            (Ok(None), start)
         } else {
-            self.after(inner, node.level, start, &inner.firsts[start + 1])
+            (self.after(inner, node.level, start, &inner.firsts[start + 1]), start + 1)
         };
         if let Err(Stop::Overlong | Stop::Page(_)) = first {
             return first.map(Held::Sum);
         }
-        let last = if *self.to == MAX {
-            Some(inner.fresh_sum(end))
+        let next = inner.firsts.get(end + 1);
+        let (last, to) = if *self.to == MAX || self.is_end(node, next) {
+            (None, end + 1)
         } else {
-            self.before(inner, node.level, end, inner.firsts.get(end + 1))?
+            (self.before(inner, node.level, end, next)?, end)
         };
-        Ok(joined(node, first?, start + 1..end, last))
+        Ok(joined(node, first?, from..to, last))
     }
 
-    /// What the entry at `index`, of a chunk of `level`, holds from the range's start on. `next`: the first key after the entry.
+    /// Whether the range begins with the entry at `index` or before it, and a run of the level below does so: then all of it is inside,
+    /// as it is stored.
+    fn is_start(&self, node: &Node, index: usize) -> bool {
+        let first = &node.firsts()[index];
+        self.from <= first && self.source.shape.bounds(first, node.level - 1)
+    }
+
+    /// Whether the range ends before the `next` entry after one of `node`, and a run of the level below begins there.
+    fn is_end(&self, node: &Node, next: Option<&Raw>) -> bool {
+        next.is_some_and(|next| next == self.to && self.source.shape.bounds(next, node.level - 1))
+    }
+
+    /// What the entry at `index`, of a chunk of `level`, holds from the range's start on, where that [may cut it](Self::is_start).
+    /// `next`: the first key after the entry.
     fn after(&self, inner: &Inner, level: u8, index: usize, next: &Raw) -> Result<Option<Raw>, Stop> {
-        let (shape, first) = (self.source.shape, &inner.firsts[index]);
-        let whole = self.from <= first;
-        if whole && shape.bounds(first, level - 1) {
-            return Ok(Some(inner.fresh_sum(index)));
-        }
-        if !shape.bounds(next, level - 1) {
+        if !self.source.shape.bounds(next, level - 1) {
             return Err(Stop::Overlong);
         }
+        let whole = self.from <= &inner.firsts[index];
         self.below(inner, index, (self.from, &MAX), whole, |node| self.after_in(node, next))
     }
 
@@ -220,18 +247,17 @@ impl Way<'_> {
             return Ok(of_leaf(node, before(node.firsts(), self.from), node.len()));
         };
         let index = node.find(self.from);
+        if self.is_start(node, index) {
+            return Ok(Held::part(node, index..node.len()));
+        }
         let first = self.after(inner, node.level, index, inner.firsts.get(index + 1).unwrap_or(next))?;
         Ok(joined(node, first, index + 1..node.len(), None))
     }
 
-    /// What the entry at `index`, of a chunk of `level`, holds before the range's end, which is not nothing. `next`: the first
-    /// key after the entry, unless it is the last.
+    /// What the entry at `index`, of a chunk of `level`, holds before the range's end, which is not nothing and [may cut
+    /// it](Self::is_end). `next`: the first key after the entry, unless it is the last.
     fn before(&self, inner: &Inner, level: u8, index: usize, next: Option<&Raw>) -> Result<Option<Raw>, Stop> {
-        let shape = self.source.shape;
-        if next.is_some_and(|next| next == self.to && shape.bounds(next, level - 1)) {
-            return Ok(Some(inner.fresh_sum(index)));
-        }
-        if !shape.bounds(&inner.firsts[index], level - 1) {
+        if !self.source.shape.bounds(&inner.firsts[index], level - 1) {
             return Err(Stop::Overlong);
         }
         self.below(inner, index, (&MIN, self.to), true, |node| self.before_in(node, next))
@@ -240,8 +266,11 @@ impl Way<'_> {
     fn before_in(&self, node: &Node, next: Option<&Raw>) -> Result<Held, Stop> {
         let end = before(node.firsts(), self.to);
         let Body::Inner(inner) = &node.body else { return Ok(of_leaf(node, 0, end)) };
-        let index = end.saturating_sub(1);
-        let last = self.before(inner, node.level, index, inner.firsts.get(end).or(next))?;
+        let (index, next) = (end.saturating_sub(1), inner.firsts.get(end).or(next));
+        if self.is_end(node, next) {
+            return Ok(Held::part(node, 0..end));
+        }
+        let last = self.before(inner, node.level, index, next)?;
         Ok(joined(node, None, 0..index, last))
     }
 
@@ -274,10 +303,7 @@ impl Way<'_> {
     fn hashed(&self, cut: Option<Cut>, node: &Arc<Node>, held: Held) -> Result<Option<Raw>, Stop> {
         let held = match (held, self.later) {
             (Held::Sum(held), _) => held,
-            (held, None) => {
-                let entries = held.entries(node);
-                Some(sum(&digest::of_entries(node.level, entries), node.count_of(entries)))
-            }
+            (held, None) => Some(sum(&digest::of_entries(node.level, held.entries(node)), held.count(node))),
             (held, Some(later)) => {
                 later.borrow_mut().extend(cut.map(|cut| Later { cut, node: node.clone(), held }));
                 return Err(Stop::Later);

@@ -126,7 +126,7 @@ fn rank_below(source: &Source, node: &Node, key: &Raw, (first, next): (&Raw, Opt
         let last = node.find_before(key, first, next);
         return Ok(last as u64 + u64::from(node.firsts()[last] < *key));
     };
-    let index = node.find(key);
+    let index = node.guess_before(key, first, next);
     let (rank, first) = (node.count_before(index), &inner.firsts[index]);
     if key <= first {
         return Ok(rank);

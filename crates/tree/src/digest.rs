@@ -20,10 +20,15 @@ pub(crate) fn of_entries(level: u8, entries: &[Raw]) -> Digest {
     Digest(lanes::digest(&KEYS[usize::from(level)], entries.as_flattened()))
 }
 
-/// The digests of several chunks at `level`, which takes less time than one after the other.
-pub(crate) fn of_all<'a>(level: u8, chunks: impl Iterator<Item = &'a [Raw]>) -> Vec<Digest> {
-    let digests = lanes::digests(&KEYS[usize::from(level)], chunks.map(<[Raw]>::as_flattened));
-    digests.into_iter().map(Digest).collect()
+/// The digests of several chunks at `level`, which takes less time than one after the other. With each comes what is known of its
+/// [pieces](lanes::digests), and `pieces` is shown what it is.
+pub(crate) fn of_all<'a>(
+    level: u8,
+    chunks: impl Iterator<Item = (&'a [Raw], &'a [[u8; 32]])>,
+    pieces: impl FnMut(usize, &[[u8; 32]]),
+) -> Vec<Digest> {
+    let inputs = chunks.map(|(entries, known)| (entries.as_flattened(), known));
+    lanes::digests(&KEYS[usize::from(level)], inputs, pieces).into_iter().map(Digest).collect()
 }
 
 /// The digest of the set of one key.

@@ -35,6 +35,8 @@ struct Input<'a> {
     values: usize,
     /// How many values there are now: of the pieces, then of their parents, and so on.
     len: usize,
+    /// Whether the values of the whole pieces were known before.
+    known: bool,
 }
 
 /// The last piece of an input, where it is not 1 KiB long or is all there is.
@@ -52,30 +54,50 @@ pub(crate) fn digest(key: &[u8; 32], input: &[u8]) -> Value {
     if input.len() < 3 * CHUNK_LEN {
         return *blake3::keyed_hash(key, input).as_bytes();
     }
-    digests(key, std::iter::once(input)).first().copied().unwrap_or([0; OUT_LEN])
+    digests(key, std::iter::once((input, NONE)), |_, _| {}).first().copied().unwrap_or([0; OUT_LEN])
 }
 
-/// The digests of `inputs` with this key, in their order.
-pub(crate) fn digests<'a>(key: &[u8; 32], inputs: impl Iterator<Item = &'a [u8]>) -> Vec<Value> {
+/// No values of pieces.
+pub(crate) const NONE: &[Value] = &[];
+
+/// The digests of inputs with this key, in their order. With each input come the values of its pieces of 1 KiB, if they are known: those of
+/// an input of more than one piece, of which it is the beginning. They are shown to `pieces` with the input's place.
+pub(crate) fn digests<'a>(
+    key: &[u8; 32],
+    inputs: impl Iterator<Item = (&'a [u8], &'a [Value])>,
+    pieces: impl FnMut(usize, &[Value]),
+) -> Vec<Value> {
     let platform = Platform::detect();
     if platform.simd_degree() == 1 {
-        return inputs.map(|input| *blake3::keyed_hash(key, input).as_bytes()).collect();
+        return inputs.map(|(input, _)| *blake3::keyed_hash(key, input).as_bytes()).collect();
     }
-    side_by_side(platform, key, inputs)
+    side_by_side(platform, key, inputs, pieces)
 }
 
-fn side_by_side<'a>(platform: Platform, key: &[u8; 32], inputs: impl Iterator<Item = &'a [u8]>) -> Vec<Value> {
-    let mut values = 0;
-    let place = |bytes: &'a [u8]| {
+fn side_by_side<'a>(
+    platform: Platform,
+    key: &[u8; 32],
+    inputs: impl Iterator<Item = (&'a [u8], &'a [Value])>,
+    mut pieces: impl FnMut(usize, &[Value]),
+) -> Vec<Value> {
+    let mut values: Vec<Value> = Vec::new();
+    let place = |(bytes, known): (&'a [u8], &[Value])| {
         let len = bytes.len().div_ceil(CHUNK_LEN).max(1);
-        values += len;
-        Input { bytes, values: values - len, len }
+        let mut input = Input { bytes, values: values.len(), len, known: false };
+        if let Some(whole) = known.get(..input.whole()).filter(|whole| !whole.is_empty()) {
+            values.extend_from_slice(whole);
+            input.known = true;
+        }
+        values.resize(input.values + len, [0; OUT_LEN]);
+        input
     };
     let mut inputs: Vec<Input<'a>> = inputs.map(place).collect();
     let lanes = Lanes { platform, key: words(key) };
-    let mut values = vec![[0; OUT_LEN]; values];
     lanes.whole_pieces(&inputs, &mut values);
     lanes.tails(&inputs, &mut values);
+    for (at, input) in inputs.iter().enumerate() {
+        pieces(at, &values[input.values..][..input.whole()]);
+    }
     let mut pairs = Vec::new();
     while lanes.parents(&mut inputs, &mut pairs, &mut values) {}
     inputs.iter().map(|input| values[input.values]).collect()
@@ -104,9 +126,9 @@ impl Lanes {
     fn whole_pieces(&self, inputs: &[Input<'_>], values: &mut [Value]) {
         let degree = self.platform.simd_degree();
         let flags = (KEYED, PIECE_START, PIECE_END);
-        let is_short = |input: &&Input<'_>| (1..degree).contains(&input.whole());
+        let is_short = |input: &&Input<'_>| !input.known && (1..degree).contains(&input.whole());
         let together = inputs.len() >= degree && inputs.iter().filter(is_short).count() >= degree;
-        for input in inputs.iter().filter(|input| !together || input.whole() >= degree) {
+        for input in inputs.iter().filter(|input| !input.known && (!together || input.whole() >= degree)) {
             for from in (0..input.whole()).step_by(degree) {
                 let some = degree.min(input.whole() - from);
                 let pieces = (from..from + some).filter_map(|index| input.piece(index));
@@ -241,7 +263,15 @@ mod tests {
             #[cfg(target_arch = "x86_64")]
             platforms.extend([Platform::sse2(), Platform::sse41(), Platform::avx2()].into_iter().flatten());
             for platform in platforms {
-                prop_assert_eq!(&side_by_side(platform, &key, inputs.iter().copied()), &each, "{:?}", platform);
+                let mut pieces = vec![Vec::new(); inputs.len()];
+                let unknown = inputs.iter().map(|input| (*input, NONE));
+                let digests = side_by_side(platform, &key, unknown, |at, found| pieces[at] = found.to_vec());
+                prop_assert_eq!(&digests, &each, "{:?}", platform);
+                // The beginnings of the inputs, with what is known of them now.
+                let begun: Vec<&[u8]> = inputs.iter().map(|input| &input[..input.len() - input.len() % 977]).collect();
+                let known = begun.iter().zip(&pieces).map(|(input, known)| (*input, &known[..]));
+                let each: Vec<Value> = begun.iter().map(|input| *blake3::keyed_hash(&key, input).as_bytes()).collect();
+                prop_assert_eq!(&side_by_side(platform, &key, known, |_, _| {}), &each, "{:?}", platform);
             }
             for (input, digest) in inputs.into_iter().zip(each) {
                 prop_assert_eq!(super::digest(&key, input), digest);

@@ -5,6 +5,7 @@ use crate::{
     Digest, Fingerprint, Key, PageId,
     digest::{self, count_in, digest_in, is_stale, key_sum, sum},
     edge::Edge,
+    lanes,
     search::{compare, not_after, not_after_between},
     shape::Raw,
 };
@@ -17,6 +18,9 @@ pub(crate) struct Node {
     pub(crate) stamp: u64,
     pub(crate) body: Body,
     digest: OnceLock<Digest>,
+    /// Above level 0, the values of the pieces of 1 KiB that the digest was made of, if more than one: most of what it takes to hash the
+    /// first entries only.
+    pieces: OnceLock<Box<[[u8; 32]]>>,
     edge: Edge,
 }
 
@@ -37,6 +41,9 @@ pub(crate) struct Inner {
     /// Digest and count of each child; the digest is stale (zero) where the child changed. Unused while `fresh` is set, and empty
     /// where every child is a single key.
     sums: Vec<Raw>,
+    /// The counts once more, side by side: adding up those before a child is most of what a rank takes, and touches a fifth of the
+    /// memory so. Empty where every child is a single key.
+    counts: Vec<u64>,
     /// Whether a digest in `sums` is stale.
     stale: bool,
     /// The same with every digest computed.
@@ -162,11 +169,25 @@ impl Child {
 
 impl Node {
     pub(crate) fn leaf(stamp: u64, keys: Vec<Raw>) -> Node {
-        Node { level: 0, stamp, body: Body::Leaf(keys), digest: OnceLock::new(), edge: Edge::default() }
+        Node {
+            level: 0,
+            stamp,
+            body: Body::Leaf(keys),
+            digest: OnceLock::new(),
+            pieces: OnceLock::new(),
+            edge: Edge::default(),
+        }
     }
 
     pub(crate) fn inner(level: u8, stamp: u64, inner: Inner) -> Node {
-        Node { level, stamp, body: Body::Inner(Box::new(inner)), digest: OnceLock::new(), edge: Edge::default() }
+        Node {
+            level,
+            stamp,
+            body: Body::Inner(Box::new(inner)),
+            digest: OnceLock::new(),
+            pieces: OnceLock::new(),
+            edge: Edge::default(),
+        }
     }
 
     /// [`find`](Self::find), where the keys are known to come before `next`.
@@ -183,6 +204,12 @@ impl Node {
             }
             (_, None) => self.find(key),
         }
+    }
+
+    /// [`find`](Self::find), where the keys are known to come before `next`: for what is seldom in a processor's cache, and touches
+    /// the less the better.
+    pub(crate) fn guess_before(&self, key: &Raw, first: &Raw, next: Option<&Raw>) -> usize {
+        next.map_or_else(|| self.find(key), |next| not_after_between(self.firsts(), key, first, next).saturating_sub(1))
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -228,6 +255,11 @@ impl Node {
     /// The digest, if it was computed since the last change.
     pub(crate) fn known_digest(&self) -> Option<Digest> {
         self.digest.get().copied()
+    }
+
+    /// What is known of the [pieces](crate::lanes::digests) of what is hashed.
+    pub(crate) fn known_pieces(&self) -> &[[u8; 32]] {
+        self.pieces.get().map_or(lanes::NONE, |pieces| pieces)
     }
 
     /// What is hashed for the entries.
@@ -286,6 +318,7 @@ impl Node {
         let read = self.digest.get().is_some();
         if read {
             self.digest = OnceLock::new();
+            self.pieces = OnceLock::new();
         }
         if self.edge.knows() || (last && read) {
             let mut edge = std::mem::take(&mut self.edge);
@@ -395,15 +428,21 @@ impl Node {
             Body::Leaf(keys) => keys.capacity() * size_of::<Raw>(),
             Body::Inner(inner) => {
                 let raws = inner.firsts.capacity() + inner.sums.capacity() + inner.fresh.get().map_or(0, Vec::capacity);
-                raws * size_of::<Raw>() + inner.children.capacity() * size_of::<Child>()
+                let counts = inner.counts.capacity() * size_of::<u64>();
+                raws * size_of::<Raw>() + counts + inner.children.capacity() * size_of::<Child>()
             }
         };
-        size_of::<Node>() + 16 + body + self.edge.heap_bytes()
+        let pieces = size_of_val(self.known_pieces());
+        size_of::<Node>() + 16 + body + pieces + self.edge.heap_bytes()
     }
 }
 
 /// Room for a few keys.
 const SOME: usize = 8;
+
+/// Counts that are added up at a time.
+const COUNTS: usize = 16;
+
 /// Computes the digests of chunks: of all that are of one level at once.
 pub(crate) fn digest_all(mut nodes: Vec<&Node>) {
     nodes.retain(|node| node.known_digest().is_none());
@@ -416,7 +455,12 @@ pub(crate) fn digest_all(mut nodes: Vec<&Node>) {
         for node in apart {
             node.digest();
         }
-        let digests = digest::of_all(level, together.iter().map(|node| node.hashed()));
+        let keep = |at: usize, pieces: &[[u8; 32]]| {
+            if level > 0 && pieces.len() > 1 {
+                let _ = together[at].pieces.set(pieces.into());
+            }
+        };
+        let digests = digest::of_all(level, together.iter().map(|node| (node.hashed(), lanes::NONE)), keep);
         for (node, digest) in together.into_iter().zip(digests) {
             // Another thread may have come to the same.
             let _ = node.digest.set(digest);
@@ -438,6 +482,8 @@ impl Inner {
         self.settle();
         if !self.only_keys() || !matches!(entry.child, Child::Key) {
             self.spread();
+            make_room(&mut self.counts);
+            self.counts.insert(at, entry.count());
             make_room(&mut self.children);
             self.children.insert(at, entry.child);
             make_room(&mut self.sums);
@@ -465,6 +511,8 @@ impl Inner {
             self.children.resize(self.firsts.len(), Child::Key);
             self.sums.reserve_exact(self.firsts.capacity());
             self.sums.extend(self.firsts.iter().map(key_sum));
+            self.counts.reserve_exact(self.firsts.capacity());
+            self.counts.resize(self.firsts.len(), 1);
         }
     }
 
@@ -472,6 +520,7 @@ impl Inner {
         Inner {
             firsts: Vec::with_capacity(capacity),
             sums: Vec::new(),
+            counts: Vec::new(),
             stale: false,
             fresh: OnceLock::new(),
             children: Vec::new(),
@@ -482,6 +531,7 @@ impl Inner {
         self.settle();
         if !self.only_keys() || !matches!(entry.child, Child::Key) {
             self.spread();
+            self.counts.push(entry.count());
             self.children.push(entry.child);
             self.sums.push(entry.sum);
             self.stale |= is_stale(&entry.sum);
@@ -495,6 +545,7 @@ impl Inner {
         inner.firsts.extend(entries.iter().map(|entry| entry.first));
         if entries.iter().any(|entry| !matches!(entry.child, Child::Key)) {
             inner.sums = entries.iter().map(|entry| entry.sum).collect();
+            inner.counts = entries.iter().map(Entry::count).collect();
             inner.stale = inner.sums.iter().any(is_stale);
             inner.children = entries.iter_mut().map(|entry| entry.take().child).collect();
         }
@@ -513,7 +564,7 @@ impl Inner {
 
     /// Number of keys under the entries before `index`.
     fn count_before(&self, index: usize) -> u64 {
-        if self.only_keys() { index as u64 } else { self.known_sums().iter().take(index).map(count_in).sum() }
+        if self.only_keys() { index as u64 } else { self.counts.iter().take(index).sum() }
     }
 
     /// What is hashed for each child, every digest computed.
@@ -550,7 +601,7 @@ impl Inner {
 
     /// Number of keys under the entry at `index`.
     pub(crate) fn count(&self, index: usize) -> u64 {
-        count_in(&self.known_sum(index))
+        if self.only_keys() { 1 } else { self.counts[index] }
     }
 
     /// The child that holds the key with `rank` keys of this chunk before it, and the number of keys before that child.
@@ -560,14 +611,25 @@ impl Inner {
             let index = usize::try_from(rank).unwrap_or(usize::MAX).min(last);
             return (index, index as u64);
         }
-        let mut before = 0;
-        for (index, count) in self.known_sums().iter().map(count_in).enumerate() {
-            if rank < before + count || index == last {
+        let (mut index, mut before) = (0, 0);
+        // Many at a time, which takes no longer than one.
+        for counts in self.counts.chunks_exact(COUNTS) {
+            let many: u64 = counts.iter().sum();
+            if rank < before + many {
+                break;
+            }
+            before += many;
+            index += COUNTS;
+        }
+        for count in self.counts.iter().take(last).skip(index) {
+            if rank < before + count {
                 return (index, before);
             }
             before += count;
+            index += 1;
         }
-        (last, before)
+        // All before the last are passed over, and it too if there are not so many keys.
+        if index > last { (last, before - self.counts[last]) } else { (last, before) }
     }
 
     pub(crate) fn child(&self, index: usize) -> &Child {
@@ -610,7 +672,8 @@ impl Inner {
     pub(crate) fn touch(&mut self, index: usize, more: i64) {
         self.settle();
         self.spread();
-        let count = count_in(&self.sums[index]).wrapping_add_signed(more);
+        let count = self.counts[index].wrapping_add_signed(more);
+        self.counts[index] = count;
         self.sums[index] = sum(&Digest([0; 32]), count);
         self.stale = true;
     }
@@ -619,6 +682,7 @@ impl Inner {
     pub(crate) fn replace(&mut self, index: usize, entry: Entry) {
         self.settle();
         self.spread();
+        self.counts[index] = entry.count();
         self.sums[index] = entry.sum;
         self.stale |= is_stale(&entry.sum);
         self.children[index] = entry.child;

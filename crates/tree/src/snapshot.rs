@@ -145,20 +145,30 @@ impl Snapshot {
         self.spans(&summary::by_age_and_count(self, window, spans)?)
     }
 
-    /// The same if it `fits`, which is told where it is cut and how many keys are between: all that a summary's length depends on,
-    /// known before anything is hashed.
+    /// The same with fewer spans if these are too many: by how many, `excess` says, which is told where a summary is cut and how many
+    /// keys are between. That is all that its length depends on, and known before anything is hashed. `None` if more than one in eight
+    /// are too many.
+    ///
+    /// The spans that hold the fewest keys are joined, which takes nothing, where other cuts would have to be looked for.
     pub fn summary_if(
         &self,
         window: &KeyRange,
         spans: usize,
-        fits: impl FnOnce(&[(KeyRange, u64)]) -> bool,
+        mut excess: impl FnMut(&[(KeyRange, u64)]) -> usize,
     ) -> Result<Option<Vec<Span>>, PageError> {
-        let cuts = summary::by_age_and_count(self, window, spans)?;
-        let counts = cuts.windows(2).filter_map(|pair| {
-            let range = KeyRange::new(pair[0].bound, pair[1].bound).ok()?;
-            Some((range, pair[1].rank - pair[0].rank))
-        });
-        if fits(&counts.collect::<Vec<_>>()) { self.spans(&cuts).map(Some) } else { Ok(None) }
+        let mut cuts = summary::by_age_and_count(self, window, spans)?;
+        let least = cuts.len() - cuts.len() / 8;
+        loop {
+            let counts = cuts.windows(2).filter_map(|pair| {
+                let range = KeyRange::new(pair[0].bound, pair[1].bound).ok()?;
+                Some((range, pair[1].rank - pair[0].rank))
+            });
+            match excess(&counts.collect::<Vec<_>>()) {
+                0 => return self.spans(&cuts).map(Some),
+                excess if least.saturating_add(excess) > cuts.len() => return Ok(None),
+                excess => summary::join_smallest(&mut cuts, excess),
+            }
+        }
     }
 
     /// Every chunk of several entries, with the number of its entries: what a test compares with the definition.
@@ -182,7 +192,7 @@ impl Snapshot {
     ///
     /// Only what is settled at both ends should be compared: cut the summary to that first.
     pub fn differing(&self, summary: &[Span]) -> Result<Vec<Span>, PageError> {
-        let mut comparer = Comparer::new(self);
+        let mut comparer = Comparer::of(self, summary.iter().map(|span| (span.range, span.fingerprint.count)))?;
         let mut differing = Vec::new();
         for Span { range, fingerprint } in summary {
             if !comparer.equals(range, fingerprint.count, |own| own == fingerprint)? {
@@ -199,12 +209,13 @@ impl Snapshot {
         if *key <= root.first {
             return Ok((Key::from_bytes(root.first), 0));
         }
-        let (mut before, mut next) = (0, (MAX, root.count()));
+        let (mut before, mut first, mut next) = (0, root.first, (MAX, root.count()));
         let found = self.source.descend(root, |node| {
             let Body::Inner(inner) = &node.body else { return ControlFlow::Break(next) };
-            let index = node.find(key);
+            let index = node.guess_before(key, &first, Some(&next.0).filter(|next| **next < MAX));
             before += node.count_before(index);
-            if inner.firsts[index] == *key {
+            first = inner.firsts[index];
+            if first == *key {
                 return ControlFlow::Break((*key, before));
             }
             if let Some(first) = inner.firsts.get(index + 1) {

@@ -62,6 +62,15 @@ pub(crate) fn by_age_and_count(set: &Snapshot, window: &KeyRange, spans: usize) 
     Ok(cuts)
 }
 
+/// Leaves out so many cuts, one after the other where the fewest keys lie on both sides together.
+pub(crate) fn join_smallest(cuts: &mut Vec<Cut>, excess: usize) {
+    for _ in 0..excess {
+        let joined = |at: &usize| cuts[at + 1].rank - cuts[at - 1].rank;
+        let Some(at) = (1..cuts.len().saturating_sub(1)).min_by_key(joined) else { return };
+        cuts.remove(at);
+    }
+}
+
 /// The same cuts, those inside moved to where a chunk starts if one does so near enough: then no keys have to be hashed for the
 /// fingerprints beside it, here and wherever about the same keys are held.
 fn at_chunk_starts(set: &Snapshot, cuts: &[Cut]) -> Result<Vec<Cut>, PageError> {

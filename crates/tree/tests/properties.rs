@@ -302,10 +302,15 @@ proptest! {
             prop_assert!(split.iter().all(|span| span.fingerprint.count <= (inside.div_ceil(parts) * 2 + 2) as u64));
             let summary = set.summary(&range, parts).unwrap();
             let counts: Vec<_> = summary.iter().map(|span| (span.range, span.fingerprint.count)).collect();
-            let told = set.summary_if(&range, parts, |told| told == counts).unwrap();
+            let told = set.summary_if(&range, parts, |told| usize::from(told != counts)).unwrap();
             prop_assert_eq!(told.as_ref(), Some(&summary));
-            prop_assert_eq!(set.summary_if(&range, parts, |_| false).unwrap(), None);
-            for spans in [split, summary] {
+            prop_assert_eq!(set.summary_if(&range, parts, |_| parts + 1).unwrap(), None);
+            let shorter = set.summary_if(&range, parts, |told| usize::from(told.len() == summary.len())).unwrap();
+            // One in eight cuts, with those at the two ends.
+            prop_assert_eq!(shorter.is_some(), summary.len() >= 7);
+            let shorter = shorter.unwrap_or_else(|| summary.clone());
+            prop_assert_eq!(shorter.len() + usize::from(summary.len() >= 7), summary.len());
+            for spans in [split, summary, shorter] {
                 prop_assert!(spans.len() <= parts);
                 prop_assert_eq!(spans[0].range.start(), range.start());
                 prop_assert_eq!(spans[spans.len() - 1].range.end(), range.end());

@@ -125,13 +125,14 @@ impl Answerer<'_> {
         if !self.afford(sketch_cost(count, syndromes.len())) {
             return Ok(Verdict::TooCostly);
         }
-        match short::decode(&self.view.kept, range, self.want.salt, syndromes)? {
-            Some(decoded) if i128::from(decoded.balance) == i128::from(count) - i128::from(theirs.count) => {
+        let more = count.wrapping_sub(theirs.count).cast_signed();
+        match short::decode(&self.view.kept, range, self.want.salt, syndromes, more)? {
+            Some(decoded) => {
                 let lacks = self.without_refused(range, decoded.lacks)?;
                 self.deliver(decoded.found, lacks)
             }
             // More differs than the sketch could tell, and probably not many times more.
-            _ => self.finer(range, (syndromes.len() / 2).clamp(4, FINER_SPANS)),
+            None => self.finer(range, (syndromes.len() / 2).clamp(4, FINER_SPANS)),
         }
     }
 

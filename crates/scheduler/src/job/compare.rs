@@ -19,8 +19,10 @@ pub(super) fn compare(
         compared.spans = summary.len();
         return Ok(compared);
     }
-    let (mut comparer, mut before) = (Comparer::new(&view.kept), None);
-    for span in summary.spans().filter(|span| within.covers(&span.range)) {
+    let spans = || summary.spans().filter(|span| within.covers(&span.range));
+    let mut comparer = Comparer::of(&view.kept, spans().map(|span| (span.range, span.fingerprint.count)))?;
+    let mut before = None;
+    for span in spans() {
         compared.spans += 1;
         let theirs = span.fingerprint;
         let kept = comparer.equals(&span.range, theirs.count, |ours| salt.shorten(ours) == theirs)?;

@@ -5,6 +5,8 @@ use hearken_wire::Salt;
 
 /// How many short ids are collected before they go into a sketch.
 const BLOCK: usize = 1024;
+/// Sums that are tried by themselves at most: in vain, they cost less than the rest of looking at each key.
+const FEW: usize = 4;
 
 /// What a folded sketch says.
 pub(super) struct Decoded {
@@ -12,8 +14,6 @@ pub(super) struct Decoded {
     pub(super) found: Vec<Key>,
     /// Short ids of what only the other side holds.
     pub(super) lacks: Vec<u32>,
-    /// How many keys more this side holds than the other, by the sketch.
-    pub(super) balance: i64,
 }
 
 /// The syndromes of what `set` holds in `range`.
@@ -30,19 +30,29 @@ pub(super) fn encode(set: &Snapshot, range: &KeyRange, salt: Salt, capacity: usi
     Ok(sketch.into_syndromes())
 }
 
-/// What differs between `set` and the one whose sketch this is; `None` if that is more than the sketch can tell.
+/// What differs between `set`, which holds so many keys `more`, and the one whose sketch this is; `None` if that is more than the
+/// sketch can tell.
 pub(super) fn decode(
     set: &Snapshot,
     range: &KeyRange,
     salt: Salt,
     syndromes: &[u32],
+    more: i64,
 ) -> Result<Option<Decoded>, PageError> {
     let own = short_ids(set, range, salt)?;
-    let mut difference = Sketch::encode(syndromes.len(), own.iter().copied());
-    difference.fold(&Sketch::from_syndromes(syndromes.to_vec()));
-    let Ok(decoded) = difference.decode_among(&own, difference.max_differences()) else { return Ok(None) };
+    let among = |capacity: usize| {
+        let mut difference = Sketch::encode(capacity, own.iter().copied());
+        difference.fold(&Sketch::from_syndromes(syndromes.to_vec()));
+        let decoded = difference.decode_among(&own, difference.max_differences());
+        decoded.ok().filter(|decoded| decoded.balance() == more)
+    };
+    // Most sketches have room for more than differs. Where counts differ by little, mostly nothing else does: then so many sums and one
+    // that verifies tell all.
+    let least = usize::try_from(more.unsigned_abs().saturating_add(1)).unwrap_or(usize::MAX);
+    let few = (2..=FEW).contains(&least) && 2 * least <= syndromes.len();
+    let decoded = few.then(|| among(least)).flatten().or_else(|| among(syndromes.len()));
+    let Some(decoded) = decoded else { return Ok(None) };
     Ok(Some(Decoded {
-        balance: decoded.balance(),
         found: at(set, range, decoded.held.iter().copied())?,
         lacks: decoded.lacking.iter().map(|id| id.get()).collect(),
     }))

@@ -21,7 +21,8 @@ pub(super) fn summarise(
         let spans = spans.map(|&(range, count)| SaltedSpan { range, fingerprint: ShortFingerprint { digest, count } });
         ihave.summary = Summary::new(spans.collect()).unwrap_or_default();
         size = ihave.encode().map_or(usize::MAX, |bytes| bytes.len());
-        size <= budget
+        let each = size / ihave.summary.len().max(1);
+        size.saturating_sub(budget).div_ceil(each.max(1))
     })?;
     Ok(match spans {
         Some(spans) => JobResult::Summary(Ihave { summary: salted(&salt, spans), ..ihave }),

@@ -23,6 +23,9 @@ pub(crate) enum Kernel {
     /// PCLMULQDQ: one product an instruction.
     #[cfg(target_arch = "x86_64")]
     Pclmul(x86::Pclmul),
+    /// VPCLMULQDQ with AVX2: two products an instruction.
+    #[cfg(target_arch = "x86_64")]
+    Vpclmul256(x86::Vpclmul256),
     /// VPCLMULQDQ with AVX-512: four products an instruction.
     #[cfg(target_arch = "x86_64")]
     Vpclmul(x86::Vpclmul),
@@ -39,6 +42,8 @@ macro_rules! dispatch {
             #[cfg(target_arch = "x86_64")]
             Self::Pclmul(narrow) => narrow.$function($($argument),*),
             #[cfg(target_arch = "x86_64")]
+            Self::Vpclmul256(wide) => wide.$function($($argument),*),
+            #[cfg(target_arch = "x86_64")]
             Self::Vpclmul(wide) => wide.$function($($argument),*),
             #[cfg(target_arch = "aarch64")]
             Self::Pmull(narrow) => narrow.$function($($argument),*),
@@ -52,6 +57,10 @@ impl Kernel {
         #[cfg(target_arch = "x86_64")]
         if let Some(wide) = x86::Vpclmul::detect() {
             return Self::Vpclmul(wide);
+        }
+        #[cfg(target_arch = "x86_64")]
+        if let Some(wide) = x86::Vpclmul256::detect() {
+            return Self::Vpclmul256(wide);
         }
         #[cfg(target_arch = "x86_64")]
         if let Some(narrow) = x86::Pclmul::detect() {
@@ -69,8 +78,10 @@ impl Kernel {
     pub(crate) fn all() -> Vec<Self> {
         let kernels = std::iter::once(Self::Portable);
         #[cfg(target_arch = "x86_64")]
-        let kernels =
-            kernels.chain(x86::Pclmul::detect().map(Self::Pclmul)).chain(x86::Vpclmul::detect().map(Self::Vpclmul));
+        let kernels = kernels
+            .chain(x86::Pclmul::detect().map(Self::Pclmul))
+            .chain(x86::Vpclmul256::detect().map(Self::Vpclmul256))
+            .chain(x86::Vpclmul::detect().map(Self::Vpclmul));
         #[cfg(target_arch = "aarch64")]
         let kernels = kernels.chain(aarch64::Pmull::detect().map(Self::Pmull));
         kernels.collect()

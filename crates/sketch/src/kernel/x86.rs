@@ -1,8 +1,9 @@
-//! Carry-less multiplication on x86-64: PCLMULQDQ (Intel since 2010, AMD since 2011), and VPCLMULQDQ over AVX-512.
+//! Carry-less multiplication on x86-64: PCLMULQDQ (Intel since 2010, AMD since 2011), VPCLMULQDQ over AVX2 (AMD since Zen 3,
+//! Intel's small cores), and over AVX-512.
 //!
 //! This module may use `unsafe`: the intrinsics need it, being undefined where the processor lacks them. It is sound
-//! because a [`Pclmul`] or [`Vpclmul`] can only come out of `detect`, which asked the processor for exactly the
-//! features that the functions below enable; and the two transmutes are between plain integers of the same size.
+//! because a [`Pclmul`], [`Vpclmul256`] or [`Vpclmul`] can only come out of `detect`, which asked the processor for exactly
+//! the features that the functions below enable; and the transmutes are between plain integers of the same size.
 #![allow(unsafe_code)]
 
 use std::arch::x86_64::*;
@@ -15,6 +16,10 @@ use crate::{ShortId, ShortIds};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pclmul(());
 
+/// Proof that VPCLMULQDQ and AVX2 are there.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Vpclmul256(());
+
 /// Proof that VPCLMULQDQ and AVX-512 F, VL and DQ are there.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Vpclmul(());
@@ -22,6 +27,17 @@ pub(crate) struct Vpclmul(());
 impl Pclmul {
     pub(super) fn detect() -> Option<Self> {
         (is_x86_feature_detected!("pclmulqdq") && is_x86_feature_detected!("sse4.1")).then_some(Self(()))
+    }
+}
+
+impl Vpclmul256 {
+    pub(super) fn detect() -> Option<Self> {
+        (is_x86_feature_detected!("vpclmulqdq") && is_x86_feature_detected!("avx2")).then_some(Self(()))
+    }
+
+    pub(super) fn short_ids(self, hash: &ShortIds, rows: (&[u8], usize), short: &mut [ShortId]) {
+        // SAFETY: `self` proves that the features were detected.
+        unsafe { short_ids_256(hash, rows, short) }
     }
 }
 
@@ -62,6 +78,16 @@ enable! { Pclmul, "pclmulqdq,sse4.1",
     fn scale(a: &mut [u32], p: u32);
 }
 
+enable! { Vpclmul256, "vpclmulqdq,avx2",
+    fn add_odd_powers(elements: &[u32], sums: &mut [u32]);
+    fn evaluate(polynomial: &[u32], points: &[u32], values: &mut [u32]);
+    fn dot(a: &[u32], b: &[u32]) -> u32;
+    fn weigh_rows(weights: &[u32], rows: &[u32], sums: &mut [u32]);
+    fn combine(a: &mut [u32], p: u32, b: &[u32], q: u32);
+    fn add_multiple(a: &mut [u32], b: &[u32], q: u32);
+    fn scale(a: &mut [u32], p: u32);
+}
+
 enable! { Vpclmul, "vpclmulqdq,avx512f,avx512vl,avx512dq",
     fn short_ids(hash: &ShortIds, rows: (&[u8], usize), short: &mut [ShortId]);
     fn add_odd_powers(elements: &[u32], sums: &mut [u32]);
@@ -73,7 +99,40 @@ enable! { Vpclmul, "vpclmulqdq,avx512f,avx512vl,avx512dq",
     fn scale(a: &mut [u32], p: u32);
 }
 
-// SAFETY of every block in the two impls: `self` proves that the features were detected.
+/// Four ids at a time. AVX2 multiplies 32 bits by 32: the lower and the upper half of each multiplier by themselves, and words at
+/// even and at odd places, of which a shift brings the latter to where the instruction looks.
+#[target_feature(enable = "avx2")]
+fn short_ids_256(hash: &ShortIds, (rows, length): (&[u8], usize), short: &mut [ShortId]) {
+    let m = hash.multipliers().map(u64::cast_signed);
+    let low = [_mm256_setr_epi64x(m[0], m[2], m[4], m[6]), _mm256_setr_epi64x(m[1], m[3], m[5], m[7])];
+    let high = low.map(|low| _mm256_srli_epi64::<32>(low));
+    let offset = _mm256_set1_epi64x(hash.offset().cast_signed());
+    let sums = |row: &[u8]| {
+        // SAFETY: plain integers of the same size.
+        let id = unsafe { transmute::<[u8; 32], __m256i>(*row.last_chunk().unwrap_or(&[0; 32])) };
+        let words = [id, _mm256_srli_epi64::<32>(id)];
+        let of = |halves: [__m256i; 2]| {
+            _mm256_add_epi64(_mm256_mul_epu32(words[0], halves[0]), _mm256_mul_epu32(words[1], halves[1]))
+        };
+        _mm256_add_epi64(of(low), _mm256_slli_epi64::<32>(of(high)))
+    };
+    let pairs = |a, b| _mm256_add_epi64(_mm256_unpacklo_epi64(a, b), _mm256_unpackhi_epi64(a, b));
+    let whole = rows.len() / length / 4 * 4;
+    let (fours, rest) = rows.split_at(whole * length);
+    let (short, short_rest) = short.split_at_mut(whole);
+    for (four, short) in fours.chunks_exact(4 * length).zip(short.as_chunks_mut::<4>().0) {
+        let row = |at: usize| sums(&four[at * length..(at + 1) * length]);
+        let (ab, cd) = (pairs(row(0), row(1)), pairs(row(2), row(3)));
+        let halves =
+            _mm256_add_epi64(_mm256_permute2x128_si256::<0x20>(ab, cd), _mm256_permute2x128_si256::<0x31>(ab, cd));
+        // SAFETY: plain integers of the same size.
+        let all = unsafe { transmute::<__m256i, [u64; 4]>(_mm256_add_epi64(halves, offset)) };
+        *short = all.map(ShortId::of_sum);
+    }
+    hash.of_rows((rest, length), short_rest);
+}
+
+// SAFETY of every block in the three impls: `self` proves that the features were detected.
 impl Lanes for Pclmul {
     type Wide = __m128i;
     const WIDTH: usize = 1;
@@ -137,6 +196,78 @@ impl Lanes for Pclmul {
     #[inline(always)]
     fn join(self, a: __m128i, b: __m128i) -> __m128i {
         unsafe { _mm_unpacklo_epi64(a, b) }
+    }
+}
+
+impl Lanes for Vpclmul256 {
+    type Wide = __m256i;
+    const WIDTH: usize = 2;
+
+    #[inline(always)]
+    fn load(self, elements: &[u32]) -> __m256i {
+        let [a, b] = [elements[0], elements[1]].map(i64::from);
+        unsafe { _mm256_set_epi64x(0, b, 0, a) }
+    }
+    #[inline(always)]
+    fn splat(self, element: u32) -> __m256i {
+        let element = i64::from(element);
+        unsafe { _mm256_set_epi64x(0, element, 0, element) }
+    }
+    #[inline(always)]
+    fn mul(self, a: __m256i, b: __m256i) -> __m256i {
+        unsafe { _mm256_clmulepi64_epi128::<0x00>(a, b) }
+    }
+    #[inline(always)]
+    fn mul_upper(self, a: __m256i, b: __m256i) -> __m256i {
+        unsafe { _mm256_clmulepi64_epi128::<0x01>(a, b) }
+    }
+    #[inline(always)]
+    fn mul_uppers(self, a: __m256i, b: __m256i) -> __m256i {
+        unsafe { _mm256_clmulepi64_epi128::<0x11>(a, b) }
+    }
+    #[inline(always)]
+    fn add(self, a: __m256i, b: __m256i) -> __m256i {
+        unsafe { _mm256_xor_si256(a, b) }
+    }
+    #[inline(always)]
+    fn over_32(self, a: __m256i) -> __m256i {
+        unsafe { _mm256_srli_epi64::<32>(a) }
+    }
+    #[inline(always)]
+    fn under_32(self, a: __m256i) -> __m256i {
+        unsafe { _mm256_and_si256(a, self.splat(u32::MAX)) }
+    }
+    #[inline(always)]
+    fn times_fold_32(self, a: __m256i) -> __m256i {
+        unsafe {
+            let (two, three, seven) = (_mm256_slli_epi64::<2>(a), _mm256_slli_epi64::<3>(a), _mm256_slli_epi64::<7>(a));
+            _mm256_xor_si256(_mm256_xor_si256(a, two), _mm256_xor_si256(three, seven))
+        }
+    }
+    #[inline(always)]
+    fn store(self, a: __m256i, lanes: &mut [u128]) {
+        lanes.copy_from_slice(&unsafe { transmute::<__m256i, [u128; 2]>(a) });
+    }
+
+    #[inline(always)]
+    fn load_halves(self, elements: &[u32]) -> __m256i {
+        let elements = elements.first_chunk().copied().unwrap_or_else(|| {
+            let mut padded = [0; 4];
+            padded[..elements.len()].copy_from_slice(elements);
+            padded
+        });
+        unsafe { _mm256_cvtepu32_epi64(transmute::<[u32; 4], __m128i>(elements)) }
+    }
+    #[inline(always)]
+    fn store_halves(self, a: __m256i, elements: &mut [u32]) {
+        let halves = unsafe { transmute::<__m256i, [u64; 4]>(a) };
+        for (element, half) in elements.iter_mut().zip(halves) {
+            *element = crate::field::low32(half);
+        }
+    }
+    #[inline(always)]
+    fn join(self, a: __m256i, b: __m256i) -> __m256i {
+        unsafe { _mm256_unpacklo_epi64(a, b) }
     }
 }
 
