@@ -9,7 +9,7 @@ use std::time::Duration;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::harness::{Messages, Node, Trace, export, import, turn};
+use crate::harness::{Messages, Node, PATIENCE, Trace, export, import, turn};
 
 /// So many messages that their repair takes several commits, between which it can be killed.
 const MESSAGES: usize = 60_000;
@@ -57,7 +57,7 @@ fn kill_often(kills: usize, seed: u64) {
     let mut executioner = Executioner {
         random: ChaCha8Rng::seed_from_u64(seed),
         length: Duration::from_millis(500),
-        source: source.address(),
+        source: &source,
         whole: trace.messages(),
         blows: 0,
         middle: 0,
@@ -82,7 +82,7 @@ struct Executioner<'a> {
     random: ChaCha8Rng,
     /// How long a repair takes, roughly: learned from where the blows fell, since machines differ.
     length: Duration,
-    source: &'a str,
+    source: &'a Node,
     whole: Messages,
     blows: usize,
     middle: usize,
@@ -95,9 +95,10 @@ impl Executioner<'_> {
         self.blows += 1;
         let missing = self.whole.len() - held.len();
         let moment = self.length.mul_f64(self.random.random_range(0.0..1.0));
-        let node = Node::start(data, &[self.source]);
+        let node = Node::start(data, &[self.source.address()]);
         // To wait for the end of the repair up to a moment is to wait for that moment, or less.
         node.repairs_within(missing, moment);
+        let said = node.said();
         let acknowledged = node.kill();
 
         let now = export(data);
@@ -108,6 +109,12 @@ impl Executioner<'_> {
         if now.len() == self.whole.len() {
             self.length = self.length.mul_f64(0.8);
         } else if now.len() == held.len() {
+            // Else a node that is never repaired would be waited for longer and longer.
+            assert!(
+                moment < PATIENCE / 2,
+                "no repair within {moment:?}: {said}\nits neighbour: {}",
+                self.source.said()
+            );
             self.length = self.length.mul_f64(1.2);
         } else {
             self.middle += 1;

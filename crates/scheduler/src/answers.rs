@@ -71,8 +71,7 @@ impl<P: Clone + Ord + Debug> Engine<P> {
                     narrowed += 1;
                     self.too_costly(id, from, &asked, further(true));
                 }
-                // Found again in the next comparison.
-                Verdict::TooCostly => {}
+                Verdict::TooCostly => self.not_narrowed(id, from),
                 Verdict::Outside if purpose == Purpose::Fetch && depth < MAX_DEPTH => {
                     self.outside(id, from, &asked, &answer.holds, further(true));
                 }
@@ -235,6 +234,11 @@ impl<P: Clone + Ord + Debug> Engine<P> {
         let unknown = Difference { range: asked.range, theirs: 0, ours: 0, before: None, apart: None };
         let task = group.pursuit.lock(unknown, Source::Peer(from.clone()), way);
         self.probe(id, from.clone(), Trigger::Narrow, asked.range, Some(task));
+    }
+
+    /// A range that differs is asked about no further: what differs is found again in the next comparison, which is not waited for.
+    pub(crate) fn not_narrowed(&mut self, id: GroupId, from: &P) {
+        self.look_again(id, from, self.ctx.config.interval_min, Doubt::Unsettled);
     }
 
     /// They hold a part of the range only: that part is asked for, unless it was probed, for then they said all they can.

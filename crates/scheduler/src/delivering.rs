@@ -5,7 +5,7 @@ use bytes::Bytes;
 use hearken_wire::{Frame, Refusal, RefusalReason, RequestId};
 
 use crate::{
-    Action, Admitted, Engine, Offence, Ticket,
+    Action, Admitted, Engine, Offence, Ticket, Trigger,
     exchange::{Delivery, Exchange, Purpose},
     metrics,
     pending::Admission,
@@ -105,7 +105,7 @@ impl<P: Clone + Ord + Debug> Engine<P> {
     pub(crate) fn on_refusal(&mut self, from: &P, refusal: Refusal) {
         let (now, until) = (self.ctx.now.monotonic, self.ctx.now.monotonic + self.ctx.config.limits.unsupported);
         let Some(exchange) = self.exchange_of(from, refusal.request) else { return };
-        let id = exchange.group;
+        let (id, purpose) = (exchange.group, exchange.purpose);
         metrics::refused(refusal.reason);
         match refusal.reason {
             RefusalReason::UnknownGroup => {
@@ -117,6 +117,9 @@ impl<P: Clone + Ord + Debug> Engine<P> {
             _ => {
                 if let Some(peer) = self.peers.peer_mut(from) {
                     peer.penalty.fail(now);
+                }
+                if purpose == Purpose::Probe(Trigger::Narrow) {
+                    self.not_narrowed(id, from);
                 }
             }
         }

@@ -38,11 +38,14 @@ impl Penalty {
         muted
     }
 
-    /// Something failed: leave the peer alone for a while.
+    /// Something failed: leave the peer alone for a while. What was asked before that and fails as well does not make it longer.
     pub(crate) fn fail(&mut self, now: Duration) {
+        if now < self.rest_until {
+            return;
+        }
         let rest = FIRST_REST.saturating_mul(1 << self.failures.min(6)).min(LONGEST_REST);
         self.failures = self.failures.saturating_add(1);
-        self.rest_until = self.rest_until.max(now + rest);
+        self.rest_until = now + rest;
     }
 
     /// A promised delivery stalled in the middle; true if that is a promise broken: once it may be overload, but who does it
@@ -134,9 +137,22 @@ mod tests {
             assert!(!penalty.offend(Offence::BrokenPromise, &limits, Duration::from_secs(hour * 3600)));
         }
         let now = Duration::from_secs(100_000);
-        for _ in 0..20 {
+        for minute in 0..20 {
+            penalty.fail(now + minute * LONGEST_REST);
+        }
+        let now = now + 19 * LONGEST_REST;
+        assert!(!penalty.muted(now) && !penalty.may_ask(now + LONGEST_REST / 2) && penalty.may_ask(now + LONGEST_REST));
+    }
+
+    #[test]
+    fn what_fails_together_is_one_failure() {
+        let mut penalty = Penalty::default();
+        let now = Duration::from_secs(10);
+        for _ in 0..40 {
             penalty.fail(now);
         }
-        assert!(!penalty.muted(now) && penalty.may_ask(now + LONGEST_REST));
+        assert!(!penalty.may_ask(now) && penalty.may_ask(now + FIRST_REST));
+        penalty.fail(now + FIRST_REST);
+        assert!(!penalty.may_ask(now + FIRST_REST * 2) && penalty.may_ask(now + FIRST_REST * 3));
     }
 }

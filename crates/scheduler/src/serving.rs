@@ -10,7 +10,7 @@ use crate::{
     bucket::cap_rate,
     exchange::{Asked, Exchange, Kind, Purpose},
     group::{Doubt, Suspect},
-    job::FINER_SPANS,
+    job::{FINER_SPANS, cost as cost_of},
     metrics,
     peers::{REFUSALS, bytes_rate, cost_rate, request_rate},
     pending::{Asker, Pending, WantHead},
@@ -74,6 +74,7 @@ impl<P: Clone + Ord + Debug> Engine<P> {
     }
 
     /// What may be served of the request.
+    #[expect(clippy::cast_precision_loss, reason = "budgets need no precision")]
     fn admit_request(&mut self, from: &P, want: &Want) -> Result<Admitted, RefusalReason> {
         let now = self.ctx.now;
         let limits = &self.ctx.config.limits;
@@ -95,8 +96,11 @@ impl<P: Clone + Ord + Debug> Engine<P> {
         }
         let cost = peer.cost.level(cost_rate(limits), now.monotonic);
         let bytes = peer.bytes.level(bytes_rate(limits), now.monotonic);
-        if cost < LEAST_COST || bytes <= 0.0 {
-            tracing::debug!(peer = ?from, cost, bytes, "a peer has used up its budget");
+        // Where no range is too costly by itself, to narrow it down would only cost more: the request has to wait.
+        let takes = want.ranges.iter().map(|range| cost_of(&range)).fold(0, u64::saturating_add);
+        let takes = (takes.min(limits.request_cost) as f64).max(LEAST_COST).min(cost_rate(limits).burst);
+        if cost < takes || bytes <= 0.0 {
+            tracing::debug!(peer = ?from, cost, takes, bytes, "a peer has used up its budget");
             return Err(RefusalReason::RateLimited);
         }
         if self.upload.level(cap_rate(limits.upload_rate), now.monotonic) <= 0.0 {

@@ -5,8 +5,8 @@ mod net;
 
 use std::{collections::BTreeSet, time::Duration};
 
-use hearken_scheduler::{Config, Event, InvalidChange, InvalidConfig, Limits, Now};
-use hearken_tree::{Key, KeyRange};
+use hearken_scheduler::{Config, Engine, Event, InvalidChange, InvalidConfig, Limits, Now};
+use hearken_tree::{Key, KeyRange, Tree};
 use net::{GROUP, Net, keys, test_config};
 
 fn now(net: &Net) -> Now {
@@ -148,6 +148,50 @@ fn a_cap_on_what_is_served_to_all_holds() {
     println!("capped: {:?}, not: {:?}", took[0], took[1]);
     // Node 1 took 120,000 bytes at once, 80,000 more than were there: 20 s go by before node 2 gets any.
     assert!(took[0] > Duration::from_secs(12) && took[1] < Duration::from_secs(12), "{took:?}");
+}
+
+/// A node that holds `some` of what its neighbour does is killed in the middle of its repair again and again, and remembers
+/// nothing, while the neighbour does. How long its repair takes in the end, and how many requests.
+fn repair_after_many_kills(count: usize, limits: Limits, some: impl Fn(usize) -> bool) -> (Duration, u64) {
+    let all = keys(5, count, 60.0, 3500.0);
+    let mut net = Net::new(test_config(), 5);
+    net.config.limits = limits;
+    net.add(all.iter().copied());
+    net.config.limits = Limits::default();
+    let some: Vec<Key> = (0..).zip(&all).filter(|(at, _)| some(*at)).map(|(_, key)| *key).collect();
+    net.add(some.iter().copied());
+    for life in 0..=12 {
+        let (at, tree) = (now(&net), Tree::from_sorted(some.iter().copied()).unwrap());
+        let node = &mut net.nodes[1];
+        (node.kept, node.held) = (tree.clone(), tree);
+        node.engine = Engine::new(test_config(), [test_config().group(GROUP)], life, at).unwrap();
+        net.connect(0, 1);
+        if life < 12 {
+            net.run_for(Duration::from_millis(450));
+            net.disconnect(0, 1);
+        }
+    }
+    let before = net.nodes[1].traffic.wants;
+    let took = net.run_while(Duration::from_secs(120), |net| !net.equal());
+    assert!(net.nodes.iter().all(|node| node.offences.is_empty()));
+    (took, net.nodes[1].traffic.wants - before)
+}
+
+#[test]
+fn who_has_used_up_its_budget_waits_for_it_and_is_repaired() {
+    let limits = Limits { cost_rate: 1_000_000, ..Limits::default() };
+    let (took, wants) = repair_after_many_kills(8000, limits, |at| at % 12 < 7);
+    println!("{took:?}, {wants} requests");
+    assert!(took > Duration::from_secs(3), "its budget was not used up: {took:?}");
+    assert!(wants < 16, "{wants} requests");
+}
+
+#[test]
+fn who_has_used_up_its_spans_is_repaired() {
+    let (took, wants) = repair_after_many_kills(150_000, Limits::default(), |at| at % 1900 < 1200 || at % 10 == 0);
+    println!("{took:?}, {wants} requests");
+    assert!(took > Duration::from_secs(3), "its spans were not used up: {took:?}");
+    assert!(took < Duration::from_secs(45) && wants < 100, "{took:?}, {wants} requests");
 }
 
 #[test]

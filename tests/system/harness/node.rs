@@ -113,6 +113,11 @@ impl Node {
         })
     }
 
+    /// The last lines that it said, for the message of a failed test.
+    pub fn said(&self) -> String {
+        self.err.tail()
+    }
+
     /// Sends it a signal.
     #[track_caller]
     pub fn signal(&self, name: &str) {
