@@ -11,9 +11,10 @@ use super::{
 };
 use crate::{AdmitError, View, index::follow, ledger::Changes};
 
-/// How many waiting keys are entered between two looks at how many pages that has changed: where each lies in a page of its own, these
-/// take some 3 MiB.
-const STEP: usize = 256;
+/// Bytes of changed pages that entering one key takes at most, about: where each lies in a page of its own.
+const PER_KEY: usize = 12 << 10;
+/// Waiting keys that are entered at once at least, however small the cache.
+const LEAST: usize = 256;
 
 /// A group's trees as of the last commit, or with changes that are to be committed.
 pub(super) struct GroupTrees {
@@ -83,10 +84,12 @@ impl GroupTrees {
         // The first ones come off the end.
         self.waiting.sort_unstable_by(|one, other| other.cmp(one));
         while !self.waiting.is_empty() {
-            if self.is_full() {
+            let room = self.room();
+            if room == 0 {
                 return Ok(false);
             }
-            let rest = self.waiting.len().saturating_sub(STEP);
+            // To see what is changed takes a look at each page: so as many at a time as surely fit.
+            let rest = self.waiting.len().saturating_sub((room / PER_KEY).max(LEAST));
             let stored = self.waiting.iter().skip(rest).rev().copied().collect();
             follow(&mut self.kept, self.held.as_mut(), &Changes { stored, ..Changes::default() })?;
             self.waiting.truncate(rest);
@@ -137,9 +140,10 @@ impl GroupTrees {
         Ok(())
     }
 
-    /// Whether the changed pages take more memory than a quarter of the cache.
-    pub(super) fn is_full(&self) -> bool {
-        self.kept.unflushed_bytes() + self.held.as_ref().map_or(0, Tree::unflushed_bytes) > self.cache / 4
+    /// How much memory changed pages may take beside those that there are: a quarter of the cache in all.
+    fn room(&self) -> usize {
+        let changed = self.kept.unflushed_bytes() + self.held.as_ref().map_or(0, Tree::unflushed_bytes);
+        (self.cache / 4).saturating_sub(changed)
     }
 
     /// `version` was committed: from now on all is read from it, and what was flushed is durable.

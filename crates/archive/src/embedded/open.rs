@@ -388,7 +388,7 @@ fn fill_some(
         }
     }
     txn.commit().map_err(storage)?;
-    state.committed(trees, state.totals.clone(), state.recent.clone(), store).map_err(storage)
+    state.committed(trees, store).map_err(storage)
 }
 
 #[cfg(test)]

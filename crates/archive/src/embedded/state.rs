@@ -93,19 +93,11 @@ impl State {
         Ok(())
     }
 
-    /// Takes up what a transaction changed, now that it is committed.
-    pub(super) fn committed(
-        &mut self,
-        trees: &mut Trees,
-        totals: Totals,
-        recent: Recent,
-        store: &Store,
-    ) -> Result<(), redb::Error> {
+    /// A transaction was committed: from now on all is read as of then.
+    pub(super) fn committed(&mut self, trees: &mut Trees, store: &Store) -> Result<(), redb::Error> {
         self.version = Arc::new(Version::new(&store.read()?, self.context.clone())?);
         // All of them: a tree that still read from the version before would keep its pages from being used again.
         trees.iter_mut().for_each(|index| index.committed(&self.version));
-        self.totals = totals;
-        self.recent = recent;
         Ok(())
     }
 
@@ -138,9 +130,8 @@ impl State {
                 self.finish_backlog(txn, trees, store, shown)?;
             } else {
                 txn.commit().map_err(storage)?;
-                let recent = Recent::default().with(rest.to_vec(), self.recent.bytes());
-                let mut trees = lock(trees);
-                self.committed(&mut trees, self.totals.clone(), recent, store).map_err(storage)?;
+                self.recent = Recent::default().with(rest.to_vec(), self.recent.bytes());
+                self.committed(&mut lock(trees), store).map_err(storage)?;
                 shown(self);
             }
         }
@@ -155,14 +146,12 @@ impl State {
         store: &Store,
         shown: &dyn Fn(&State),
     ) -> Result<(), AdmitError> {
-        let mut trees = lock(trees);
-        let totals = self.totals.clone();
-        self.write_trees(&txn, &mut trees, &totals, totals.sequence)?;
-        let indexed = txn.open_table(META).map_err(storage)?.insert(meta::INDEXED, totals.sequence).map(drop);
-        indexed.map_err(storage)?;
+        let (mut trees, sequence) = (lock(trees), self.totals.sequence);
+        self.write_trees(&txn, &mut trees, &self.totals, sequence)?;
+        txn.open_table(META).map_err(storage)?.insert(meta::INDEXED, sequence).map(drop).map_err(storage)?;
         txn.commit().map_err(storage)?;
-        self.indexed = totals.sequence;
-        self.committed(&mut trees, totals, Recent::default(), store).map_err(storage)?;
+        (self.indexed, self.recent) = (sequence, Recent::default());
+        self.committed(&mut trees, store).map_err(storage)?;
         shown(self);
         Ok(())
     }
@@ -184,7 +173,7 @@ impl State {
             let txn = store.write().map_err(storage)?;
             self.write_trees(&txn, &mut trees, &self.totals, self.indexed)?;
             txn.commit().map_err(storage)?;
-            self.committed(&mut trees, self.totals.clone(), self.recent.clone(), store).map_err(storage)?;
+            self.committed(&mut trees, store).map_err(storage)?;
             shown(self);
         }
     }
@@ -197,8 +186,7 @@ impl State {
         let txn = store.write().map_err(storage)?;
         index::write_healed(&txn, &self.version, &self.context.take_healed())?;
         txn.commit().map_err(storage)?;
-        let mut trees = lock(trees);
-        self.committed(&mut trees, self.totals.clone(), self.recent.clone(), store).map_err(storage)?;
+        self.committed(&mut lock(trees), store).map_err(storage)?;
         shown(self);
         Ok(())
     }
@@ -212,7 +200,7 @@ impl State {
             index.empty(&self.version)?;
         }
         txn.commit().map_err(storage)?;
-        self.committed(trees, self.totals.clone(), self.recent.clone(), store).map_err(storage)
+        self.committed(trees, store).map_err(storage)
     }
 
     /// Reads off the messages what the index that was written last does not follow. The trees at the places that are not `sound` are
