@@ -2,11 +2,12 @@
 use std::fmt::Debug;
 
 use bytes::Bytes;
+use hearken_tree::KeyRange;
 use hearken_wire::{Frame, Refusal, RefusalReason, RequestId};
 
 use crate::{
     Action, Admitted, Engine, Offence, Ticket, Trigger,
-    exchange::{Delivery, Exchange, Purpose},
+    exchange::{Delivery, Exchange, Kind, Purpose},
     metrics,
     pending::Admission,
 };
@@ -196,7 +197,7 @@ impl<P: Clone + Ord + Debug> Engine<P> {
         let Some(exchange) = self.exchanges.remove(&request) else { return };
         metrics::finished(&exchange);
         let now = self.ctx.now.monotonic;
-        let Exchange { group: id, peer, purpose, tasks, deliveries, promised, incomplete, lied, .. } = exchange;
+        let Exchange { group: id, peer, purpose, asked, tasks, deliveries, promised, incomplete, lied, .. } = exchange;
         if promised > 0
             && !incomplete
             && let Some(peer) = self.peers.peer_mut(&peer)
@@ -211,7 +212,11 @@ impl<P: Clone + Ord + Debug> Engine<P> {
                     group.pursuit.finish(task);
                 }
             }
-            for Delivery { task, theirs, .. } in deliveries {
+            let whole = |range: &KeyRange| asked.iter().any(|asked| asked.kind == Kind::All && asked.range == *range);
+            for Delivery { task, range, theirs } in deliveries {
+                if whole(&range) {
+                    group.took(range);
+                }
                 // What a liar alone had said is looked for no longer: somebody else is probed in its place.
                 let made_up = lied && group.pursuit.task(task).is_some_and(|task| task.by_word_of(&peer));
                 if purpose != Purpose::Fetch || made_up {

@@ -4,6 +4,7 @@ use std::{
     time::Duration,
 };
 
+use hearken_tree::KeyRange;
 use hearken_wire::{Salt, ShortFingerprint};
 
 use crate::{
@@ -17,6 +18,8 @@ use crate::{
     trickle::Trickle,
 };
 
+/// Ranges remembered that were asked for whole and came.
+const TAKEN: usize = 64;
 /// Announcements remembered, so that a replay is known as one.
 const HEARD: usize = 256;
 /// Periodic probes in a row that may be left out.
@@ -52,6 +55,8 @@ pub(crate) struct Group<P> {
     pub(crate) greet_at: Duration,
     /// Batches that stored something: what was equal before may not be now.
     pub(crate) repairs: u64,
+    /// Ranges that were asked for whole and came lately, each with the repairs until then.
+    taken: VecDeque<(u64, KeyRange)>,
     /// An announcement is being made.
     pub(crate) announcing: bool,
     /// How many spans fit the budget, as far as known.
@@ -160,6 +165,7 @@ impl<P: Clone + Ord> Group<P> {
             belief: Bucket::full(belief_rate(&ctx.config), now),
             doubt_at: now,
             repairs: 0,
+            taken: VecDeque::new(),
             announcing: false,
             spans: hearken_wire::likely_spans(ctx.config.summary_budget).max(1),
             comparing: 0,
@@ -196,6 +202,19 @@ impl<P: Clone + Ord> Group<P> {
             3..=6 => some,
             _ => many,
         }
+    }
+
+    /// What was asked for whole in this range has come.
+    pub(crate) fn took(&mut self, range: KeyRange) {
+        if self.taken.len() >= TAKEN {
+            self.taken.pop_front();
+        }
+        self.taken.push_back((self.repairs, range));
+    }
+
+    /// Whether a part of this range has come whole since there were so many `repairs`: what was missing here then may be here now.
+    pub(crate) fn took_since(&self, range: &KeyRange, repairs: u64) -> bool {
+        self.taken.iter().any(|(at, taken)| *at > repairs && taken.intersection(range).is_some())
     }
 
     /// Whether the peer may take part.

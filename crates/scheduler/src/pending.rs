@@ -62,6 +62,8 @@ pub(crate) struct Asker<P> {
     pub(crate) peer: P,
     pub(crate) want: WantHead,
     pub(crate) holds: Window,
+    /// The group's repairs when it asked: the answer may be of the index as of then.
+    pub(crate) repairs: u64,
 }
 
 /// What is kept of a request while it is answered.

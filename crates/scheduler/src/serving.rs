@@ -53,7 +53,8 @@ impl<P: Clone + Ord + Debug> Engine<P> {
                 self.yield_to(&from, &want);
                 self.serving.insert(key, Serving::default());
                 let group = want.group;
-                let asker = Asker { peer: from, want: WantHead::of(&want), holds: within };
+                let repairs = self.groups.get(&group).map_or(0, |group| group.repairs);
+                let asker = Asker { peer: from, want: WantHead::of(&want), holds: within, repairs };
                 self.index(group, Job::Answer { want, within: within.keys(), budget, spans }, Pending::Answer(asker));
             }
         }
@@ -135,7 +136,7 @@ impl<P: Clone + Ord + Debug> Engine<P> {
         selection: Vec<Selection>,
         cost: u64,
     ) {
-        let Asker { peer, want, holds } = asker;
+        let Asker { peer, want, holds, repairs } = asker;
         let mut spans = usize::MAX;
         if let Some(peer) = self.peers.peer_mut(&peer) {
             peer.cost.charge(cost as f64);
@@ -164,7 +165,7 @@ impl<P: Clone + Ord + Debug> Engine<P> {
             let serve = Action::Serve { to: peer.clone(), request: want.request, group: id, selection };
             self.ctx.emit(serve);
         }
-        self.learn(id, &peer, &want, &verdicts);
+        self.learn(id, &peer, (&want, repairs), &verdicts);
     }
 
     pub(crate) fn not_answered(&mut self, asker: Asker<P>) {
@@ -204,8 +205,8 @@ impl<P: Clone + Ord + Debug> Engine<P> {
         }
     }
 
-    /// What the request shows to be missing here.
-    fn learn(&mut self, id: GroupId, peer: &P, want: &WantHead, verdicts: &[Verdict]) {
+    /// What the request shows to be missing here, or did when there were so many `repairs`.
+    fn learn(&mut self, id: GroupId, peer: &P, (want, repairs): (&WantHead, u64), verdicts: &[Verdict]) {
         let probe = want.probe;
         let mut missing = Vec::new();
         let mut excess = 0;
@@ -234,7 +235,7 @@ impl<P: Clone + Ord + Debug> Engine<P> {
             group.vain.asked(peer, self.ctx.now.monotonic);
         }
         if !missing.is_empty() {
-            self.ask_back(id, peer, want, missing);
+            self.ask_back(id, peer, (want, repairs), missing);
         }
     }
 
@@ -257,8 +258,15 @@ impl<P: Clone + Ord + Debug> Engine<P> {
         }
     }
 
-    /// Asks the peer for what its sketches showed to be missing here, under the salt that it chose.
-    fn ask_back(&mut self, id: GroupId, peer: &P, want: &WantHead, missing: Vec<(KeyRange, Vec<u32>)>) {
+    /// Asks the peer for what its sketches showed to be missing here, under the salt that it chose. Not where that came meanwhile from
+    /// somebody else; what did not is found in the next comparison.
+    fn ask_back(
+        &mut self,
+        id: GroupId,
+        peer: &P,
+        (want, repairs): (&WantHead, u64),
+        missing: Vec<(KeyRange, Vec<u32>)>,
+    ) {
         let now = self.ctx.now;
         let Some(group) = self.groups.get_mut(&id) else { return };
         let own = window::settled(&self.ctx.config, &group.config, now.unix);
@@ -266,7 +274,8 @@ impl<P: Clone + Ord + Debug> Engine<P> {
         let mut bytes = 0;
         for (range, ids) in missing {
             let fits = bytes < self.ctx.config.limits.request_bytes && tasks.len() < self.ctx.config.limits.tasks;
-            if fits && window::covers(&own, &range) && !group.pursuit.overlaps(&range) {
+            let free = !group.pursuit.overlaps(&range) && !group.took_since(&range, repairs);
+            if fits && window::covers(&own, &range) && free {
                 let difference = Difference { range, theirs: ids.len() as u64, ours: 0, before: None, apart: None };
                 tasks.push(group.pursuit.lock(difference, Source::Peer(peer.clone()), Way::default()));
                 bytes += 16 + 4 * ids.len();

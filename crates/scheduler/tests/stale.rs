@@ -1,0 +1,131 @@
+//! An answer is made of the index as it stood when a thread was free for it: what has come since is not asked for again.
+#![allow(clippy::unwrap_used)]
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use hearken_scheduler::{Action, Admitted, Config, Difference, Engine, Event, Job, JobResult, Now, Ticket, View};
+use hearken_tree::{GroupId, Id, Key, KeyRange, Tree};
+use hearken_wire::{Answer, Ask, Frame, RequestId, Salt, Want, Window};
+
+const GROUP: GroupId = GroupId([3; 16]);
+const SECOND: u64 = 1_000_000_000;
+const EPOCH: u64 = 1_700_000_000 * SECOND;
+/// Has everything.
+const GIVER: u32 = 1;
+/// Has a part, and tells so by sketches.
+const TELLER: u32 = 2;
+
+fn view(keys: &[Key]) -> View {
+    let set = Tree::from_sorted(keys.iter().copied()).unwrap().snapshot();
+    View { kept: set.clone(), held: set }
+}
+
+/// An engine that holds nothing, and what it wants done.
+struct Empty {
+    engine: Engine<u32>,
+    jobs: Vec<(Ticket, Job)>,
+    sent: Vec<(u32, Frame)>,
+    admissions: Vec<(Ticket, Vec<Bytes>)>,
+}
+
+impl Empty {
+    fn new() -> Empty {
+        let config = Config::default();
+        let group = config.group(GROUP);
+        let engine = Engine::new(config, [group], 1, Empty::now()).unwrap();
+        Empty { engine, jobs: Vec::new(), sent: Vec::new(), admissions: Vec::new() }
+    }
+
+    fn now() -> Now {
+        Now { monotonic: Duration::from_secs(1), unix: EPOCH }
+    }
+
+    fn event(&mut self, event: Event<u32>) {
+        self.engine.handle(event, Empty::now());
+        while let Some(action) = self.engine.poll_action() {
+            match action {
+                Action::Index { ticket, job, .. } => self.jobs.push((ticket, job)),
+                Action::Send { to, frame } => self.sent.push((to, frame)),
+                Action::Admit { ticket, messages, .. } => self.admissions.push((ticket, messages)),
+                _ => {}
+            }
+        }
+    }
+
+    /// Runs what is to be computed, on an index without keys, until nothing is left.
+    fn compute(&mut self) {
+        while let Some((ticket, job)) = self.jobs.pop() {
+            let result = job.run(&view(&[]));
+            self.event(Event::Indexed { ticket, result });
+        }
+    }
+
+    /// The last request that was sent.
+    fn want(&mut self) -> Want {
+        match self.sent.pop() {
+            Some((GIVER, Frame::Want(want))) => want,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn answered_by(&mut self, keys: &[Key], want: Want) {
+        let (request, holds, all) = (want.request, want.holds, KeyRange::ALL);
+        let job = Job::Answer { want, within: all, budget: u64::MAX, spans: usize::MAX };
+        let Ok(JobResult::Answered { verdicts, .. }) = job.run(&view(keys)) else { panic!("no answer") };
+        let answer = Frame::Answer(Answer { request, holds, verdicts: verdicts.into() });
+        self.event(Event::Frame { from: GIVER, frame: answer });
+    }
+
+    fn asks_back(&self) -> bool {
+        let ids = |frame: &Frame| matches!(frame, Frame::Want(want) if want.ranges.iter().any(|r| matches!(r.ask, Ask::Ids(_))));
+        self.sent.iter().any(|(to, frame)| *to == TELLER && ids(frame))
+    }
+}
+
+/// Whether the empty node asks the teller for what its sketch shows to be missing, if that `came` from the giver while the answer
+/// was computed.
+fn asks_back(came: bool) -> bool {
+    let key = |at: u64| Key::new(EPOCH - (1000 - at) * SECOND, Id(blake3::hash(&at.to_be_bytes()).into()));
+    let keys: Vec<Key> = (0..100).map(key).collect();
+    let mut node = Empty::new();
+
+    node.event(Event::Connected(GIVER));
+    node.compute();
+    let probe = node.want();
+
+    // What the teller asks about is being looked up.
+    node.event(Event::Connected(TELLER));
+    let holds = Window { from: EPOCH - 3600 * SECOND, to: EPOCH - 60 * SECOND };
+    let range = KeyRange::between(holds.from, holds.to);
+    let difference = Difference { range, theirs: 40, ours: 20, before: None, apart: None };
+    let plan = Job::Plan { salt: Salt(9), differences: vec![difference], confirmed: true, again: false, hidden: 0 };
+    let Ok(JobResult::Planned(ranges)) = plan.run(&view(&keys[..20])) else { panic!("no plan") };
+    let want = Want { request: RequestId(7), group: GROUP, salt: Salt(9), holds, ranges: ranges.into() };
+    node.event(Event::Frame { from: TELLER, frame: Frame::Want(want) });
+    let (ticket, job) = node.jobs.pop().unwrap();
+    let result = job.run(&view(&[]));
+
+    if came {
+        node.answered_by(&keys, probe);
+        node.compute();
+        let want = node.want();
+        let request = want.request;
+        assert!(want.ranges.iter().all(|range| range.ask == Ask::All), "{want:?}");
+        node.answered_by(&keys, want);
+        let messages = keys.iter().map(|key| Bytes::copy_from_slice(key.as_bytes())).collect();
+        node.event(Event::Frame { from: GIVER, frame: Frame::Messages { request, messages } });
+        node.event(Event::Frame { from: GIVER, frame: Frame::Done { request } });
+        let (ticket, messages) = node.admissions.pop().unwrap();
+        let outcome = Admitted { stored: messages.len() as u64, ..Admitted::default() };
+        node.event(Event::Admitted { ticket, outcome });
+    }
+    node.event(Event::Indexed { ticket, result });
+    node.asks_back()
+}
+
+#[test]
+fn what_came_meanwhile_is_not_asked_for_again() {
+    assert!(asks_back(false));
+    assert!(!asks_back(true));
+}
