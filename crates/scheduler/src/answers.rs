@@ -17,8 +17,9 @@ use crate::{
 
 /// How many times in a row an answer may be finer spans: a quarter of the keys or less each time, so 4^16 of them.
 const MAX_DEPTH: u32 = 16;
-/// Ranges of one answer that are narrowed down after they were too costly: each takes a request of its own.
-const NARROWED: usize = 16;
+/// Ranges that are narrowed down with one peer at a time, after they were too costly: each takes a request of its own, and a peer whose
+/// budget is used up finds everything too costly.
+const NARROWED: usize = 4;
 
 impl<P: Clone + Ord + Debug> Engine<P> {
     pub(crate) fn on_answer(&mut self, from: &P, answer: Answer) {
@@ -44,7 +45,7 @@ impl<P: Clone + Ord + Debug> Engine<P> {
         let follow_ups = self.settle_tasks(id, from, purpose, &tasks, &verdicts);
         let further = |again| Way { depth: depth + 1, again };
         let mut deliveries = Vec::new();
-        let (mut promised, mut narrowed, mut lied) = (0, 0, false);
+        let (mut promised, mut narrowed, mut lied) = (0, self.narrowing(from), false);
         for (asked, verdict) in verdicts {
             metrics::verdict(&verdict);
             let claim = claims.iter().find(|claim| claim.difference.range == asked.range);
@@ -234,6 +235,13 @@ impl<P: Clone + Ord + Debug> Engine<P> {
         let unknown = Difference { range: asked.range, theirs: 0, ours: 0, before: None, apart: None };
         let task = group.pursuit.lock(unknown, Source::Peer(from.clone()), way);
         self.probe(id, from.clone(), Trigger::Narrow, asked.range, Some(task));
+    }
+
+    /// How many ranges are being narrowed down with the peer.
+    fn narrowing(&self, peer: &P) -> usize {
+        let narrow = |e: &&Exchange<P>| e.peer == *peer && e.purpose == Purpose::Probe(Trigger::Narrow);
+        let preparing = |pending: &&(GroupId, Pending<P>)| matches!(&pending.1, Pending::Probe(probe) if probe.peer == *peer && probe.trigger == Trigger::Narrow);
+        self.exchanges.values().filter(narrow).count() + self.pending.values().filter(preparing).count()
     }
 
     /// A range that differs is asked about no further: what differs is found again in the next comparison, which is not waited for.

@@ -29,7 +29,7 @@ impl Penalty {
     pub(crate) fn offend(&mut self, offence: Offence, limits: &Limits, now: Duration) -> bool {
         self.forgive(now);
         self.points += weight(offence);
-        self.fail(now);
+        self.rest(now);
         let muted = self.points >= MUTE_AT;
         if muted {
             self.points = 0;
@@ -40,12 +40,15 @@ impl Penalty {
 
     /// Something failed: leave the peer alone for a while. What was asked before that and fails as well does not make it longer.
     pub(crate) fn fail(&mut self, now: Duration) {
-        if now < self.rest_until {
-            return;
+        if now >= self.rest_until {
+            self.rest(now);
         }
+    }
+
+    fn rest(&mut self, now: Duration) {
         let rest = FIRST_REST.saturating_mul(1 << self.failures.min(6)).min(LONGEST_REST);
         self.failures = self.failures.saturating_add(1);
-        self.rest_until = now + rest;
+        self.rest_until = self.rest_until.max(now + rest);
     }
 
     /// A promised delivery stalled in the middle; true if that is a promise broken: once it may be overload, but who does it
