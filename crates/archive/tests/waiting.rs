@@ -118,3 +118,15 @@ fn a_page_is_written_once_for_many_batches() {
     // Body, row, key twice, id: 200 bytes. Where each batch of 500 changed all pages, it was 5,000.
     assert!(each < 1_200, "{each} bytes written a message");
 }
+
+/// Without any cache each look writes the index, some keys at a time, and comes to an end.
+#[test]
+fn an_archive_without_a_cache_is_looked_at() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut options = options(&folder.path().join("archive.redb"));
+    options.cache_size = 0;
+    let archive = Embedded::open(options).unwrap();
+    store(&archive, 0..2_000);
+    assert_holds(&archive, &(0..2_000).collect());
+    assert!(archive.check(true).unwrap().is_sound());
+}

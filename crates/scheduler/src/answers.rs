@@ -10,7 +10,7 @@ use crate::{
     group::Doubt,
     hearing, metrics,
     peers::Equal,
-    pending::{Finer, Pending},
+    pending::{Finer, Pending, Probe},
     pursuit::{Source, TaskId, Way},
     window,
 };
@@ -57,7 +57,8 @@ impl<P: Clone + Ord + Debug> Engine<P> {
                     let claim = follow_ups.iter().find(|task| task.range == asked.range);
                     let task = self.lock_delivery(id, from, &asked, count, claim);
                     let theirs = asked.theirs(count, lacks.len() as u64);
-                    deliveries.extend(task.map(|task| Delivery { task, range: asked.range, theirs }));
+                    let (range, whole) = (asked.range, asked.kind == Kind::All);
+                    deliveries.extend(task.map(|task| Delivery { task, range, theirs, whole }));
                 }
                 // Its sketches will tell. What it said may not be true, though, or nothing may come of its probe.
                 Verdict::Finer(_) if yielded => self.look_again(id, from, self.yields_for(), Doubt::Unsettled),
@@ -240,8 +241,10 @@ impl<P: Clone + Ord + Debug> Engine<P> {
     /// How many ranges are being narrowed down with the peer.
     fn narrowing(&self, peer: &P) -> usize {
         let narrow = |e: &&Exchange<P>| e.peer == *peer && e.purpose == Purpose::Probe(Trigger::Narrow);
-        let preparing = |pending: &&(GroupId, Pending<P>)| matches!(&pending.1, Pending::Probe(probe) if probe.peer == *peer && probe.trigger == Trigger::Narrow);
-        self.exchanges.values().filter(narrow).count() + self.pending.values().filter(preparing).count()
+        let is_narrow = |probe: &Probe<P>| probe.peer == *peer && probe.trigger == Trigger::Narrow;
+        let preparing = |pending: &Pending<P>| matches!(pending, Pending::Probe(probe) if is_narrow(probe));
+        let pending = self.pending.values().filter(|(_, pending)| preparing(pending));
+        self.exchanges.values().filter(narrow).count() + pending.count()
     }
 
     /// A range that differs is asked about no further: what differs is found again in the next comparison, which is not waited for.

@@ -2,12 +2,11 @@
 use std::fmt::Debug;
 
 use bytes::Bytes;
-use hearken_tree::KeyRange;
 use hearken_wire::{Frame, Refusal, RefusalReason, RequestId};
 
 use crate::{
     Action, Admitted, Engine, Offence, Ticket, Trigger,
-    exchange::{Delivery, Exchange, Kind, Purpose},
+    exchange::{Delivery, Exchange, Purpose},
     metrics,
     pending::Admission,
 };
@@ -197,7 +196,7 @@ impl<P: Clone + Ord + Debug> Engine<P> {
         let Some(exchange) = self.exchanges.remove(&request) else { return };
         metrics::finished(&exchange);
         let now = self.ctx.now.monotonic;
-        let Exchange { group: id, peer, purpose, asked, tasks, deliveries, promised, incomplete, lied, .. } = exchange;
+        let Exchange { group: id, peer, purpose, tasks, deliveries, promised, incomplete, lied, .. } = exchange;
         if promised > 0
             && !incomplete
             && let Some(peer) = self.peers.peer_mut(&peer)
@@ -212,9 +211,8 @@ impl<P: Clone + Ord + Debug> Engine<P> {
                     group.pursuit.finish(task);
                 }
             }
-            let whole = |range: &KeyRange| asked.iter().any(|asked| asked.kind == Kind::All && asked.range == *range);
-            for Delivery { task, range, theirs } in deliveries {
-                if whole(&range) {
+            for Delivery { task, range, theirs, whole } in deliveries {
+                if whole {
                     group.took(range);
                 }
                 // What a liar alone had said is looked for no longer: somebody else is probed in its place.

@@ -79,6 +79,8 @@ pub(crate) struct Delivery {
     pub(crate) range: KeyRange,
     /// How many keys the provider has there.
     pub(crate) theirs: u64,
+    /// All that it has there, not only what a sketch or ids named.
+    pub(crate) whole: bool,
 }
 
 /// A request under way.

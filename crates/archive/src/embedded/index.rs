@@ -84,10 +84,7 @@ impl GroupTrees {
         // The first ones come off the end.
         self.waiting.sort_unstable_by(|one, other| other.cmp(one));
         while !self.waiting.is_empty() {
-            let room = self.room();
-            if room == 0 {
-                return Ok(false);
-            }
+            let Some(room) = self.room() else { return Ok(false) };
             // To see what is changed takes a look at each page: so as many at a time as surely fit.
             let rest = self.waiting.len().saturating_sub((room / PER_KEY).max(LEAST));
             let stored = self.waiting.iter().skip(rest).rev().copied().collect();
@@ -140,10 +137,10 @@ impl GroupTrees {
         Ok(())
     }
 
-    /// How much memory changed pages may take beside those that there are: a quarter of the cache in all.
-    fn room(&self) -> usize {
+    /// How much memory changed pages may take beside those that there are; `None` if these take more than a quarter of the cache.
+    fn room(&self) -> Option<usize> {
         let changed = self.kept.unflushed_bytes() + self.held.as_ref().map_or(0, Tree::unflushed_bytes);
-        (self.cache / 4).saturating_sub(changed)
+        (self.cache / 4).checked_sub(changed)
     }
 
     /// `version` was committed: from now on all is read from it, and what was flushed is durable.
