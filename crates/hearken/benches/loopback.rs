@@ -4,7 +4,7 @@
 //!
 //! The target: no longer than (stream + write) / 0.6, as the median of five. Needs about 6 GB where temporary files go.
 #![allow(clippy::unwrap_used, clippy::cast_precision_loss, missing_docs)]
-#[path = "../tests/common/mod.rs"]
+#[path = "../tests/it/common/mod.rs"]
 mod common;
 
 use std::{

@@ -15,5 +15,5 @@ fn the_example_repairs_its_second_node() {
 
 #[test]
 fn the_example_is_short() {
-    assert!(include_str!("../examples/embed.rs").lines().count() <= 80);
+    assert!(include_str!("../../examples/embed.rs").lines().count() <= 80);
 }

@@ -1,13 +1,11 @@
 //! What an operator changes while the engine runs takes effect; what cannot change is refused with the reason.
 #![allow(clippy::unwrap_used)]
 
-mod net;
-
 use std::{collections::BTreeSet, time::Duration};
 
+use crate::net::{self, GROUP, Net, keys, test_config};
 use hearken_scheduler::{Config, Engine, Event, InvalidChange, InvalidConfig, Limits, Now};
 use hearken_tree::{Key, KeyRange, Tree};
-use net::{GROUP, Net, keys, test_config};
 
 fn now(net: &Net) -> Now {
     let elapsed = u64::try_from(net.now.as_nanos()).unwrap();

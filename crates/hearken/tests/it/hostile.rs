@@ -1,12 +1,10 @@
 //! Peers that lie, break, stall, or speak something else: the node lives on, and repairs with the others.
 #![allow(clippy::unwrap_used)]
 
-mod common;
-
 use std::time::Duration;
 
-use common::stranger::{Stranger, closed, read_frame, write, write_frame};
-use common::{Gossip, NOW, Node, PATIENCE, archive, config, group, messages, until};
+use crate::common::stranger::{Stranger, closed, read_frame, write, write_frame};
+use crate::common::{Gossip, NOW, Node, PATIENCE, archive, config, group, messages, until};
 use hearken::scheduler::Offence;
 use hearken::{KeyRange, Notice};
 use hearken_wire::{Ask, Frame, FrameReader, RangeWant, RequestId, Salt, Verdict, Want, Window};

@@ -1,6 +1,6 @@
 //! The live path under load: 500 messages a second of 1 KB through three nodes in a row, none lost, and what sync costs beside it.
 //!
-//! `cargo test --release -p hearken-node --test live_path -- --ignored --nocapture` prints the figures. The machine should have
+//! `cargo test --release -p hearken-node --test it live_path:: -- --ignored --nocapture` prints the figures. The machine should have
 //! nothing else to do: CPU time is compared between runs with sync and without. Times are held against bounds only where it is built for
 //! release.
 #![allow(clippy::unwrap_used)]

@@ -1,14 +1,12 @@
 //! Everything at once, at random: loss, churn, partition, skew, refusals, crashes with restart. All end equal, nothing is lost.
-//! A failing seed prints itself; `SEED=n cargo test -p hearken-scheduler --test mixed` replays it, `SEEDS=n` tries more.
+//! A failing seed prints itself; `SEED=n cargo test -p hearken-scheduler --test it mixed::` replays it, `SEEDS=n` tries more.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, clippy::cast_possible_truncation)]
-
-mod net;
 
 use std::time::Duration;
 
+use crate::net::{self, GROUP, Net, keys, test_config};
 use hearken_scheduler::{Engine, Event, Now};
 use hearken_tree::{Id, Key, Tree};
-use net::{GROUP, Net, keys, test_config};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -120,7 +118,7 @@ fn mixed_seeds_end_equal() {
 /// Runs a seed; if it fails, says how to see that again.
 fn told(seed: u64) {
     if let Err(panic) = std::panic::catch_unwind(|| run(seed)) {
-        eprintln!("again: SEED={seed} cargo test -p hearken-scheduler --test mixed mixed_seeds_end_equal");
+        eprintln!("again: SEED={seed} cargo test -p hearken-scheduler --test it mixed_seeds_end_equal");
         std::panic::resume_unwind(panic);
     }
 }

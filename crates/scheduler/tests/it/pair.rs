@@ -1,12 +1,10 @@
 //! Two nodes: what it takes to make them equal.
 #![allow(clippy::unwrap_used)]
 
-mod net;
-
 use std::{collections::BTreeSet, fmt::Write, time::Duration};
 
+use crate::net::{Net, keys, test_config};
 use hearken_tree::Key;
-use net::{Net, keys, test_config};
 use rand::{SeedableRng, seq::IteratorRandom};
 use rand_chacha::ChaCha8Rng;
 

@@ -1,8 +1,6 @@
 //! One round trip from an announcement to the last missing message, over a warm stream and a slow wire.
 #![allow(clippy::unwrap_used)]
 
-mod common;
-
 use std::{
     sync::{
         Arc,
@@ -11,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use common::{AHEAD, Gossip, NOW, Node, PATIENCE, SECOND, TOPIC, archive, config, messages, until};
+use crate::common::{AHEAD, Gossip, NOW, Node, PATIENCE, SECOND, TOPIC, archive, config, messages, until};
 use hearken::archive::{Candidate, Committer, CommitterOptions, Origin};
 use libp2p::Multiaddr;
 use tokio::{

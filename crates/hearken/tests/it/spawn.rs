@@ -1,12 +1,10 @@
 //! What a host can do wrong is told plainly; what it stops has stopped.
 #![allow(clippy::unwrap_used)]
 
-mod common;
-
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::{Gossip, NOW, archive, config, gossipsub_config, messages, swarm, until};
+use crate::common::{self, Gossip, NOW, archive, config, gossipsub_config, messages, swarm, until};
 use hearken::archive::{ArchiveOptions, Memory};
 use hearken::{AntiEntropy, Command, Config, GroupId, Host, SpawnError};
 use tokio::time::timeout;

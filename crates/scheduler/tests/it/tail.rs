@@ -1,12 +1,10 @@
 //! The tail of a repair: what the neighbour that was asked lacked as well is looked for elsewhere at once.
 #![allow(clippy::unwrap_used)]
 
-mod net;
-
 use std::time::Duration;
 
+use crate::net::{Net, keys};
 use hearken_scheduler::Config;
-use net::{Net, keys};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 

@@ -1,7 +1,7 @@
 //! What is asked of the scheduler, at the size that is asked: each line is a scenario that ships, and what it expects.
 //!
 //! ```sh
-//! cargo test --release -p hearken-sim --test asked -- --ignored --nocapture
+//! cargo test --release -p hearken-sim --test it asked:: -- --ignored --nocapture
 //! ```
 //! One line alone is `hearken-sim run NAME --seed N`, whose exit code tells the same.
 #![allow(clippy::unwrap_used)]

@@ -84,7 +84,7 @@ fn a_group_has_to_fit() {
 /// Who turns a setting has to be told what that does.
 #[test]
 fn every_setting_says_what_turning_it_does() {
-    let source = include_str!("../src/config.rs");
+    let source = include_str!("../../src/config.rs");
     let settings = source.split("pub struct Config {").nth(1).unwrap().split("pub limits: Limits").next().unwrap();
     let mut doc = String::new();
     let mut told = 0;

@@ -1,14 +1,13 @@
 //! What the README's tables name is recorded, and what is recorded is named there.
 #![allow(clippy::unwrap_used)]
 
-mod net;
-
 use std::{
     collections::BTreeSet,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
+use crate::net::{self, GROUP, Net, keys, test_config};
 use bytes::Bytes;
 use hearken_scheduler::{Event, GossipId};
 use hearken_wire::{
@@ -18,7 +17,6 @@ use hearken_wire::{
 use metrics::{
     Counter, CounterFn, Gauge, GaugeFn, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder, SharedString, Unit,
 };
-use net::{GROUP, Net, keys, test_config};
 use rand_chacha::ChaCha8Rng;
 
 /// The names of what was recorded, with the labels' names.
@@ -92,7 +90,7 @@ impl Recorder for Names {
 
 /// Rows of the README's tables: names, with the names of their labels.
 fn documented() -> BTreeSet<String> {
-    let readme = include_str!("../README.md");
+    let readme = include_str!("../../README.md");
     let mut rows = BTreeSet::new();
     for line in readme.lines().filter(|line| line.starts_with("| `hearken_")) {
         let cells: Vec<&str> = line.split('|').map(str::trim).collect();

@@ -1,11 +1,9 @@
 //! Nodes with holes become equal.
 #![allow(clippy::unwrap_used)]
 
-mod common;
-
 use std::sync::Arc;
 
-use common::{Gossip, Node, archive, config, connect_all, durable, group, messages, until};
+use crate::common::{self, Gossip, Node, archive, config, connect_all, durable, group, messages, until};
 use hearken::archive::{Header, Validator};
 use hearken::{Config, Status, scheduler};
 

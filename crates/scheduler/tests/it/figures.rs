@@ -1,13 +1,11 @@
 //! What the engine costs in large networks, under the virtual clock. Long: run with
-//! `cargo test -p hearken-scheduler --release --test figures -- --ignored --nocapture NAME`.
+//! `cargo test -p hearken-scheduler --release --test it figures:: -- --ignored --nocapture`.
 #![allow(clippy::unwrap_used, clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-
-mod net;
 
 use std::{collections::BTreeSet, time::Duration};
 
+use crate::net::{self, GROUP, Net, keys, test_config};
 use hearken_tree::{Id, Key, KeyRange, Tree};
-use net::{GROUP, Net, keys, test_config};
 use rand::RngExt;
 
 const INTERVAL: Duration = Duration::from_secs(30);

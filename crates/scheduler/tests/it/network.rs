@@ -1,12 +1,10 @@
 //! Several nodes: they become equal whatever the network does.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
-mod net;
-
 use std::{collections::BTreeSet, time::Duration};
 
+use crate::net::{self, Net, key, keys, test_config};
 use hearken_tree::Key;
-use net::{Net, key, keys, test_config};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -220,7 +218,7 @@ fn the_same_seed_gives_the_same_trace() {
         running.into_iter().for_each(|thread| assert_eq!(thread.join().unwrap(), here));
     }
     let other = std::process::Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "print_a_trace", "--nocapture"])
+        .args(["--exact", "network::print_a_trace", "--nocapture"])
         .output()
         .unwrap();
     let said = String::from_utf8(other.stdout).unwrap();

@@ -1,5 +1,5 @@
 //! What one comparison costs on the wire at a million messages, without the engine: IHAVE, requests, answers until the
-//! requester has been told exactly what it lacks. `cargo test -p hearken-scheduler --release --test bytes -- --ignored --nocapture`
+//! requester has been told exactly what it lacks. `cargo test -p hearken-scheduler --release --test it bytes:: -- --ignored --nocapture`
 #![allow(clippy::unwrap_used, clippy::cast_possible_truncation)]
 
 use std::collections::BTreeSet;

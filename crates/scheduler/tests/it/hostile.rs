@@ -1,10 +1,9 @@
 //! Peers that lie, stall, flood or send nonsense: honest nodes become equal all the same, and know whom to blame.
 #![allow(clippy::unwrap_used, clippy::cast_possible_truncation)]
 
-mod net;
-
 use std::{collections::BTreeSet, time::Duration};
 
+use crate::net::{self, GROUP, Hostile, Net, keys, test_config};
 use bytes::Bytes;
 use hearken_scheduler::{Action, Event, GossipId, GossipVerdict, Now, Offence, View};
 use hearken_tree::{Fingerprint, Key, KeyRange};
@@ -12,7 +11,6 @@ use hearken_wire::{
     Answer, Ask, Frame, Ihave, RangeWant, Refusal, RefusalReason, RequestId, Salt, SaltedSpan, Summary, Verdict, Want,
     Window,
 };
-use net::{GROUP, Hostile, Net, keys, test_config};
 use proptest::prelude::*;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;

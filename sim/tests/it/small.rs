@@ -3,7 +3,7 @@
 //! `tests/pins.toml` keeps the costs. Where one grows by more than a tenth, this fails; if that is meant, write them anew:
 //!
 //! ```sh
-//! HEARKEN_PINS=write cargo test -p hearken-sim --test small
+//! HEARKEN_PINS=write cargo test -p hearken-sim --test it small::
 //! ```
 #![allow(clippy::unwrap_used)]
 
@@ -157,7 +157,7 @@ fn every_scenario_meets_its_expectations_at_no_more_than_it_used_to_cost() {
     }
     let found: BTreeMap<&str, Pin> = outcomes.iter().map(|(name, outcome)| (*name, Pin::of(outcome))).collect();
     if std::env::var("HEARKEN_PINS").is_ok_and(|value| value == "write") {
-        let head = "# Costs of the small forms. HEARKEN_PINS=write cargo test -p hearken-sim --test small\n\n";
+        let head = "# Costs of the small forms. HEARKEN_PINS=write cargo test -p hearken-sim --test it small::\n\n";
         std::fs::write(pins_file(), head.to_owned() + &toml::to_string(&found).unwrap()).unwrap();
     }
     let pinned: BTreeMap<String, Pin> = toml::from_str(&std::fs::read_to_string(pins_file()).unwrap()).unwrap();
@@ -177,7 +177,7 @@ fn every_scenario_meets_its_expectations_at_no_more_than_it_used_to_cost() {
     });
     assert!(
         complaints.is_empty(),
-        "{complaints}\nif that is meant: HEARKEN_PINS=write cargo test -p hearken-sim --test small"
+        "{complaints}\nif that is meant: HEARKEN_PINS=write cargo test -p hearken-sim --test it small::"
     );
 }
 
