@@ -12,6 +12,7 @@ use crate::{
     peers::Equal,
     pending::{Finer, Pending, Probe},
     pursuit::{Source, TaskId, Way},
+    ranges::{at, overlapping},
     window,
 };
 
@@ -48,13 +49,13 @@ impl<P: Clone + Ord + Debug> Engine<P> {
         let (mut promised, mut narrowed, mut lied) = (0, self.narrowing(from), false);
         for (asked, verdict) in verdicts {
             metrics::verdict(&verdict);
-            let claim = claims.iter().find(|claim| claim.difference.range == asked.range);
+            let claim = at(&claims, &asked.range, |claim| claim.difference.range);
             self.note_hidden(id, &asked, &verdict, claim.and_then(|claim| claim.difference.apart));
             lied |= claim.is_some_and(|claim| claim.own && contradicts(&claim.difference, &asked, &verdict));
             match verdict {
                 Verdict::Deliver { count, lacks } if count > 0 => {
                     promised += count;
-                    let claim = follow_ups.iter().find(|task| task.range == asked.range);
+                    let claim = at(&follow_ups, &asked.range, |task| task.range);
                     let task = self.lock_delivery(id, from, &asked, count, claim);
                     let theirs = asked.theirs(count, lacks.len() as u64);
                     let (range, whole) = (asked.range, asked.kind == Kind::All);
@@ -93,7 +94,7 @@ impl<P: Clone + Ord + Debug> Engine<P> {
     }
 
     /// Whether each task's difference was confirmed. Those that were are finished: their ranges go on by themselves.
-    /// Returns the finished ones.
+    /// Returns the finished ones, in order.
     fn settle_tasks(
         &mut self,
         id: GroupId,
@@ -107,9 +108,9 @@ impl<P: Clone + Ord + Debug> Engine<P> {
         let (mut finished, mut confirmed_any) = (Vec::new(), false);
         for task in tasks {
             let Some(range) = group.pursuit.task(*task).map(|task| task.range) else { continue };
-            let of_task = || verdicts.iter().filter(|(asked, _)| asked.range.intersection(&range).is_some());
-            let confirmed = of_task().any(|(_, verdict)| confirms(verdict));
-            let outside = of_task().any(|(_, verdict)| *verdict == Verdict::Outside);
+            let of_task = overlapping(verdicts, &range, |(asked, _)| asked.range);
+            let confirmed = of_task.iter().any(|(_, verdict)| confirms(verdict));
+            let outside = of_task.iter().any(|(_, verdict)| *verdict == Verdict::Outside);
             let own_word = group.pursuit.task(*task).is_some_and(|task| task.by_word_of(from));
             confirmed_any |= confirmed;
             if confirmed || own_word || purpose != Purpose::Fetch {
@@ -125,15 +126,18 @@ impl<P: Clone + Ord + Debug> Engine<P> {
         if confirmed_any {
             group.confirmed(&mut self.ctx);
         }
+        finished.sort_unstable_by_key(|task| task.range);
         finished
     }
 
-    /// What had been said of the ranges that the tasks are about.
+    /// What had been said of the ranges that the tasks are about, in order.
     fn claims(&self, id: GroupId, from: &P, tasks: &[TaskId]) -> Vec<Claim> {
         let Some(group) = self.groups.get(&id) else { return Vec::new() };
         let tasks = tasks.iter().filter_map(|task| group.pursuit.task(*task));
         let claims = tasks.map(|task| Claim { difference: task.difference(), own: task.by_word_of(from) });
-        claims.collect()
+        let mut claims: Vec<Claim> = claims.collect();
+        claims.sort_unstable_by_key(|claim| claim.difference.range);
+        claims
     }
 
     /// Learns how much counts hide.

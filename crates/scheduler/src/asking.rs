@@ -13,6 +13,7 @@ use crate::{
     metrics,
     pending::{Pending, Plan},
     pursuit::{Source, TaskId},
+    ranges::overlapping,
     window,
 };
 
@@ -198,13 +199,14 @@ impl<P: Clone + Ord + Debug> Engine<P> {
         let mut left: Vec<(TaskId, KeyRange)> = Vec::new();
         for task in tasks {
             let Some(range) = group.pursuit.task(task).map(|task| task.range) else { continue };
-            if ranges.iter().any(|want| want.range.intersection(&range).is_some()) {
-                left.push((task, range));
-            } else {
+            if overlapping(&ranges, &range, |want| want.range).is_empty() {
                 // Nothing to fetch there.
                 group.pursuit.finish(task);
+            } else {
+                left.push((task, range));
             }
         }
+        left.sort_unstable_by_key(|(_, range)| *range);
         let mut requests = chunks(ranges, &left, &self.ctx.config.limits);
         // More would be refused as `Busy`; what is left over is planned anew once these are done.
         let now = self.ctx.now.monotonic;
@@ -296,7 +298,7 @@ impl Size {
     }
 }
 
-/// Cuts a plan into requests of about so many bytes and so much cost as the limits say, never within a task.
+/// Cuts a plan into requests of about so many bytes and so much cost as the limits say, never within a task. Both are in order.
 ///
 /// A range that is asked for whole may go over several tasks. Where a request is full, it is cut between two of them: chained by such
 /// ranges, any number of tasks would go into one request, and one with too many ranges cannot be sent.
@@ -305,7 +307,8 @@ fn chunks(ranges: Vec<RangeWant>, tasks: &[(TaskId, KeyRange)], limits: &Limits)
     let mut size = Size::default();
     for want in ranges {
         let within = |(id, range): &(TaskId, KeyRange)| Some((*id, range.intersection(&want.range)?));
-        let about: Vec<(TaskId, KeyRange)> = tasks.iter().filter_map(within).collect();
+        let about = overlapping(tasks, &want.range, |(_, range)| *range);
+        let about: Vec<(TaskId, KeyRange)> = about.iter().filter_map(within).collect();
         let full = chunks.last().is_some_and(|(ranges, _)| !size.with(&want).fits(limits) || ranges.len() >= RANGES);
         let parts = match &want.ask {
             Ask::All if full && about.len() > 1 => {
@@ -316,13 +319,14 @@ fn chunks(ranges: Vec<RangeWant>, tasks: &[(TaskId, KeyRange)], limits: &Limits)
         for (want, about) in parts {
             let with = size.with(&want);
             match chunks.last_mut() {
+                // Of the tasks that it is about, only the first may be one that the range before is about.
                 Some((ranges, tasks))
                     if (with.fits(limits) && ranges.len() < RANGES)
-                        || about.iter().any(|task| tasks.contains(task)) =>
+                        || (!about.is_empty() && about.first() == tasks.last()) =>
                 {
                     ranges.push(want);
-                    let new: Vec<TaskId> = about.into_iter().filter(|task| !tasks.contains(task)).collect();
-                    tasks.extend(new);
+                    tasks.extend(about);
+                    tasks.dedup();
                     size = with;
                 }
                 _ => {

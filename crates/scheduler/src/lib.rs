@@ -57,6 +57,7 @@ mod penalty;
 mod pending;
 mod probing;
 mod pursuit;
+mod ranges;
 mod serving;
 mod status;
 mod telling;

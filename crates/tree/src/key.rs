@@ -1,4 +1,6 @@
-use std::fmt;
+use std::{cmp::Ordering, fmt};
+
+use crate::search::compare;
 
 /// A message's 32-byte id: its hash, so that its bits are as good as random unless somebody ground them.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -14,8 +16,22 @@ pub struct GroupId(pub [u8; 16]);
 /// its [`Id`]. The newest is last.
 ///
 /// [`Key::MAX`] ends ranges and is never a member of a set.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Key([u8; Key::LEN]);
+
+impl Ord for Key {
+    #[inline]
+    fn cmp(&self, other: &Key) -> Ordering {
+        compare(&self.0, &other.0)
+    }
+}
+
+impl PartialOrd for Key {
+    #[inline]
+    fn partial_cmp(&self, other: &Key) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
 
 impl Key {
     /// Length of a key in bytes.
@@ -49,6 +65,7 @@ impl Key {
     }
 
     /// Nanoseconds since the Unix epoch.
+    #[inline]
     pub fn timestamp(&self) -> u64 {
         let mut bytes = [0; 8];
         bytes.copy_from_slice(&self.0[..8]);

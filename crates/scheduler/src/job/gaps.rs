@@ -63,14 +63,23 @@ pub(super) fn find(
 /// Every stretch of `range` between own keys, in order.
 pub(super) fn all(held: &Snapshot, range: &KeyRange) -> Result<Vec<KeyRange>, PageError> {
     let mut gaps = Vec::new();
-    each(held, range, |gap| gaps.push(gap))?;
+    each(held, range, |last, next| gaps.extend(between(range, last, next)))?;
     Ok(gaps)
 }
 
 fn silence(held: &Snapshot, range: &KeyRange) -> Result<Silence, PageError> {
     let mut gaps: Vec<Gap> = Vec::with_capacity(MAX_GAPS + 1);
     let mut edges = (None, None);
-    let keys = each(held, range, |found| {
+    // No gap between keys that lie no further apart is among the longest.
+    let mut least = 0;
+    let keys = each(held, range, |last, next| {
+        if let (Some(last), Some(next)) = (last, next)
+            && gaps.len() == MAX_GAPS
+            && next.timestamp() - last.timestamp() <= least
+        {
+            return;
+        }
+        let Some(found) = between(range, last, next) else { return };
         let gap = Gap { range: found, length: length(&found) };
         if found.start() == range.start() {
             edges.0 = Some(gap);
@@ -78,29 +87,31 @@ fn silence(held: &Snapshot, range: &KeyRange) -> Result<Silence, PageError> {
         if found.end() == range.end() {
             edges.1 = Some(gap);
         }
-        if gaps.len() < MAX_GAPS || gaps.last().is_some_and(|last| last.length < gap.length) {
-            let at = gaps.partition_point(|other| other.length >= gap.length);
-            gaps.insert(at, gap);
-            gaps.truncate(MAX_GAPS);
-        }
+        let at = gaps.partition_point(|other| other.length >= gap.length);
+        gaps.insert(at, gap);
+        gaps.truncate(MAX_GAPS);
+        least = gaps.last().map_or(0, |shortest| time(&shortest.range));
     })?;
     Ok(Silence { longest: gaps, edges, keys })
 }
 
-fn each(held: &Snapshot, range: &KeyRange, mut gap: impl FnMut(KeyRange)) -> Result<u64, PageError> {
-    let mut start = range.start();
-    let mut keys = 0;
-    for key in held.keys(range) {
-        let key = key?;
-        keys += 1;
-        between(start, before(&key)).into_iter().for_each(&mut gap);
-        start = after(&key);
-    }
-    between(start, range.end()).into_iter().for_each(gap);
-    Ok(keys)
+/// Hands each two keys that follow one another to `pair`; no key stands for either end of the range.
+fn each(held: &Snapshot, range: &KeyRange, mut pair: impl FnMut(Option<&Key>, Option<&Key>)) -> Result<u64, PageError> {
+    let (mut last, mut count) = (None, 0);
+    held.visit(range, |keys| {
+        for next in keys.iter().map(|key| Key::from_bytes(*key)) {
+            pair(last.as_ref(), Some(&next));
+            last = Some(next);
+        }
+        count += keys.len() as u64;
+    })?;
+    pair(last.as_ref(), None);
+    Ok(count)
 }
 
-fn between(start: Key, end: Key) -> Option<KeyRange> {
+/// What lies between two keys that follow one another in `range`, if it is anything.
+fn between(range: &KeyRange, last: Option<&Key>, next: Option<&Key>) -> Option<KeyRange> {
+    let (start, end) = (last.map_or(range.start(), after), next.map_or(range.end(), before));
     KeyRange::new(start, end).ok().filter(|range| !range.is_empty())
 }
 
@@ -129,7 +140,12 @@ fn after(key: &Key) -> Key {
 }
 
 fn length(range: &KeyRange) -> f64 {
-    as_f64(range.end().timestamp().saturating_sub(range.start().timestamp()))
+    as_f64(time(range))
+}
+
+/// How long it lasts, in nanoseconds.
+fn time(range: &KeyRange) -> u64 {
+    range.end().timestamp() - range.start().timestamp()
 }
 
 #[expect(clippy::cast_precision_loss, reason = "estimates")]
