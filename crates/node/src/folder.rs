@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
 use hearken::{Stage, Work};
@@ -67,22 +68,30 @@ impl DataFolder {
     }
 }
 
-/// Reads messages, and counts the time it takes.
+/// Reads messages, and counts the time it takes: of one in [`TIMED`], as if all took so long.
 struct Timed {
     work: Arc<Work>,
+    read: AtomicU32,
 }
+
+/// To look at the clock takes a tenth as long as to read a message.
+const TIMED: u32 = 16;
 
 impl MessageFormat for Timed {
     fn header<'a>(&self, pubsub_topic: &str, body: &'a [u8]) -> Result<Header<'a>, FormatError> {
+        // The first ones are slower than the others.
+        if self.read.fetch_add(1, Ordering::Relaxed) % TIMED != TIMED / 2 {
+            return WakuFormat.header(pubsub_topic, body);
+        }
         let started = Instant::now();
         let header = WakuFormat.header(pubsub_topic, body);
-        self.work.add(Stage::Verify, started.elapsed());
+        self.work.add(Stage::Verify, TIMED * started.elapsed());
         header
     }
 }
 
 fn archive_options(config: &Config, validator: Option<Arc<dyn Validator>>, work: Arc<Work>) -> EmbeddedOptions {
-    let mut archive = ArchiveOptions::new(config.filters(), Arc::new(Timed { work }));
+    let mut archive = ArchiveOptions::new(config.filters(), Arc::new(Timed { work, read: AtomicU32::new(0) }));
     archive.validator = validator;
     archive.limits = Limits {
         max_size: config.messages.max_size.as_usize(),
