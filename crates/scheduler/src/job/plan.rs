@@ -38,6 +38,8 @@ const AGAIN: u64 = 6;
 const MANY_AGAIN: u64 = 20;
 /// Sketches from which on a request is large: one of them that is too small is alone to cost a round trip.
 const MANY: u64 = 16;
+/// Sketches from which on, if there were so many by a rough guess, finer spans are asked for first: they tell better how many it takes.
+const MANY_BY_GUESS: u64 = 64;
 /// Own keys in a range up to which all gaps between them may be asked for.
 const MAX_GAPS: u64 = 1024;
 
@@ -165,8 +167,11 @@ impl Planner<'_> {
     fn sketches(&mut self, difference: &Difference) -> Result<(), PageError> {
         let Difference { range, theirs, ours, .. } = *difference;
         let (known, all) = (theirs.abs_diff(ours), theirs.saturating_add(ours));
-        // One key there cannot be narrowed down further, so everything has to fit: see the proof above.
         let hidden = self.scatter.expected(ours);
+        if hidden > known && theirs > 1 && self.sketches >= MANY_BY_GUESS && self.scatter.is_rough() {
+            return self.check(range);
+        }
+        // One key there cannot be narrowed down further, so everything has to fit: see the proof above.
         let expected = match theirs {
             0..=1 => all,
             _ if hidden < FEW => known,

@@ -4,13 +4,16 @@ use super::Difference;
 /// Ranges whose counts have to agree on who lacks something, before it is believed that the other side lacks nothing.
 pub(super) const AGREED: usize = 6;
 
+/// Ranges by whose counts it is known to a half how far messages are missing.
+const MANY_SAMPLES: usize = 16;
+
 /// How far messages are missing on both sides, by how the counts of ranges scatter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Scatter {
     /// On this side only, as far as can be seen: counts tell all.
     OneWay,
-    /// On both sides: about so many differences in 2^20 messages, whatever the counts of a range say.
-    BothWays(u64),
+    /// On both sides: about so many differences in 2^20 messages, whatever the counts of a range say, by the counts of so many ranges.
+    BothWays { density: u64, samples: usize },
 }
 
 impl Scatter {
@@ -25,27 +28,76 @@ impl Scatter {
             return Scatter::OneWay;
         }
         if (more.min(fewer) + level) * 8 < both.len() {
-            return Scatter::BothWays(0);
+            return Scatter::BothWays { density: 0, samples: both.len() };
         }
         let variance = |d: &&Difference| (u128::from(d.theirs.abs_diff(d.ours)).pow(2) << 20) / u128::from(d.ours);
-        let mut variances: Vec<u128> = both.iter().map(variance).collect();
+        // What came meanwhile to some of the ranges says nothing of the others. Where it is so in most of them, both sides may well have
+        // gone their own ways there.
+        let by_chance: Vec<&Difference> = both.iter().copied().filter(|d| is_chance(d)).collect();
+        let telling = if 2 * by_chance.len() > both.len() { &by_chance } else { &both };
+        let mut variances: Vec<u128> = telling.iter().map(variance).collect();
         variances.sort_unstable();
         // A gap in a range or two says nothing of the others.
         let outlier = variances.get(variances.len() / 2).copied().unwrap_or(0).saturating_mul(16);
-        let samples = both.len() as u64;
+        let samples = variances.len();
         let sum = variances.iter().map(|variance| (*variance).min(outlier)).fold(0, u128::saturating_add);
-        let mean = u64::try_from(sum / u128::from(samples.max(1))).unwrap_or(u64::MAX);
+        let mean = u64::try_from(sum / samples.max(1) as u128).unwrap_or(u64::MAX);
         // A sketch too small costs more than one too large: one and a half standard errors (sqrt(2 / n)) on top.
-        Scatter::BothWays(mean.saturating_add(mean.saturating_mul(3) / (2 * samples).isqrt().max(1)))
+        let error = mean.saturating_mul(3) / (2 * samples as u64).isqrt().max(1);
+        Scatter::BothWays { density: mean.saturating_add(error), samples }
+    }
+
+    /// Whether it is by so few ranges that it may well be twice as much as there is.
+    pub(super) fn is_rough(self) -> bool {
+        matches!(self, Scatter::BothWays { samples, .. } if samples < MANY_SAMPLES)
     }
 
     /// How many differences a range with so many own keys has, beyond those that its counts show.
     pub(crate) fn expected(self, ours: u64) -> u64 {
         match self {
             Scatter::OneWay => 0,
-            Scatter::BothWays(density) => {
+            Scatter::BothWays { density, .. } => {
                 u64::try_from((u128::from(density) * u128::from(ours)) >> 20).unwrap_or(u64::MAX)
             }
         }
+    }
+}
+
+/// Whether a count can differ so by chance: if every message were missing on one side or the other, its difference would have the
+/// variance of them all, and is hardly ever more than three standard deviations. Where it is, there is a hole or much has come since.
+fn is_chance(difference: &Difference) -> bool {
+    let Difference { theirs, ours, .. } = *difference;
+    u128::from(theirs.abs_diff(ours)).pow(2) <= 9 * (u128::from(theirs) + u128::from(ours))
+}
+
+#[cfg(test)]
+mod tests {
+    use hearken_tree::KeyRange;
+
+    use super::*;
+
+    fn difference(theirs: u64, ours: u64) -> Difference {
+        Difference { range: KeyRange::between(1, 2), theirs, ours, before: None, apart: None }
+    }
+
+    #[test]
+    fn what_came_meanwhile_says_nothing_of_what_was_lost() {
+        // Counts that differ by 14 either way: as if 200 of 2,000 messages were missing on one side or the other.
+        let lost: Vec<Difference> =
+            (0..40).map(|at| difference(1_000 + 14 * (at % 2), 1_014 - 14 * (at % 2))).collect();
+        let alone = Scatter::of(&lost).expected(1_000);
+        assert!((200..300).contains(&alone), "{alone}");
+        // Half as many ranges that one side is filling.
+        let filling = (0..20).map(|at| difference(1_000, 100 + 30 * at));
+        let both: Vec<Difference> = lost.into_iter().chain(filling).collect();
+        assert_eq!(Scatter::of(&both).expected(1_000), alone);
+    }
+
+    #[test]
+    fn a_few_ranges_are_a_rough_guess() {
+        let of = |ranges: usize| Scatter::of(&[difference(1_000, 1_014), difference(1_014, 1_000)].repeat(ranges / 2));
+        assert!(of(8).is_rough() && !of(32).is_rough());
+        assert!(of(8).expected(1_000) > of(32).expected(1_000), "the less is known, the more room is left");
+        assert_eq!(Scatter::of(&[difference(1_000, 990); 8]), Scatter::OneWay, "nothing has to be guessed");
     }
 }
