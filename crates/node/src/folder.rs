@@ -68,13 +68,13 @@ impl DataFolder {
     }
 }
 
-/// Reads messages, and counts the time it takes: of one in [`TIMED`], as if all took so long.
+/// Reads messages, and counts the time it takes, as if all took as long as those that are timed.
 struct Timed {
     work: Arc<Work>,
     read: AtomicU32,
 }
 
-/// To look at the clock takes a tenth as long as to read a message.
+/// One message in so many is timed: to look at the clock takes a tenth as long as to read a message.
 const TIMED: u32 = 16;
 
 impl MessageFormat for Timed {
