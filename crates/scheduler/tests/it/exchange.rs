@@ -110,6 +110,33 @@ fn settle(mut a: Side, mut b: Side, rng: &mut ChaCha8Rng) -> usize {
     panic!("not equal after {exchanges} exchanges");
 }
 
+/// Both sides lack a twentieth, here and there. The counts of a few spans tell that roughly, those of many well.
+#[test]
+fn a_rough_guess_is_checked_before_it_is_sketched() {
+    let mut rng = ChaCha8Rng::seed_from_u64(3);
+    let all: Vec<Key> = (0..120_000).map(|at| Key::new(at << 3, Id(rng.random()))).collect();
+    let mut lossy = || Side::new(&all.iter().filter(|_| rng.random_range(0..20) > 0).copied().collect());
+    let (ours, theirs) = (lossy(), lossy());
+    let plan = |spans: usize| {
+        let differences = theirs.view.kept.split(&ALL.keys(), spans).unwrap().into_iter().map(|span| Difference {
+            range: span.range,
+            theirs: span.fingerprint.count,
+            ours: ours.view.held.count(&span.range).unwrap(),
+            before: None,
+            apart: None,
+        });
+        ours.plan(Salt(1), differences.collect())
+    };
+    let few = plan(6);
+    assert!(few.len() == 6 && few.iter().all(|want| matches!(want.ask, Ask::Check(_))), "{} ranges", few.len());
+    let many = plan(40);
+    assert!(
+        many.len() > 100 && many.iter().all(|want| matches!(want.ask, Ask::Sketch { .. })),
+        "{} ranges",
+        many.len()
+    );
+}
+
 /// Where messages are, and who lacks which: clumps, gaps, single ones, shared timestamps.
 fn shape() -> impl Strategy<Value = (u64, usize, Vec<(u64, u64, u8)>)> {
     (any::<u64>(), 0usize..3000, prop::collection::vec((0u64..1 << 20, 1u64..1 << 20, 0u8..6), 0..8))
