@@ -29,8 +29,8 @@ pub struct Config {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
-    /// Index jobs that run at a time, each on a thread of tokio's blocking pool. Default: 2, so that a small machine keeps a core
-    /// for its live traffic.
+    /// Threads that do index work at a time: so many jobs, or one large job that idle threads help with. More: with a million keys to be
+    /// sketched, answers are ready sooner. Default: 2, so that a small machine keeps a core for its live traffic.
     pub index_jobs: usize,
     /// Requests that are served at a time; further ones wait. Each takes about five times
     /// `frame_bytes`. Default: 16.

@@ -6,6 +6,7 @@ mod narrowing;
 mod plan;
 mod scatter;
 mod short;
+mod spread;
 mod summarise;
 mod view;
 
@@ -18,6 +19,7 @@ pub(crate) use answer::{FINER_SPANS, cost};
 pub(crate) use narrowing::are_many;
 pub(crate) use plan::MAX_SKETCH;
 pub(crate) use scatter::Scatter;
+pub use spread::{Alone, Workers};
 pub use view::View;
 
 /// Index work that the engine asks for, to be run away from it on a [`View`].
@@ -139,6 +141,11 @@ impl Job {
     /// Costs a few range fingerprints, and for [`Job::Plan`] and [`Job::Answer`] reading the keys of the ranges that are
     /// sketched or looked for gaps.
     pub fn run(self, view: &View) -> Result<JobResult, IndexFailed> {
+        self.run_on(view, &Alone)
+    }
+
+    /// [`run`](Self::run) with the help of `workers`: sketches of many keys are made and decoded side by side. The result is the same.
+    pub fn run_on(self, view: &View, workers: &dyn Workers) -> Result<JobResult, IndexFailed> {
         Ok(match self {
             Job::Summarise { group, window, spans, salt, budget } => {
                 summarise::summarise(view, (group, window, salt), spans, budget)?
@@ -149,9 +156,11 @@ impl Job {
             }
             Job::Plan { salt, differences, confirmed, again, hidden } => {
                 let margins = plan::Margins { again, hidden };
-                JobResult::Planned(plan::plan(view, salt, &differences, confirmed, margins)?)
+                JobResult::Planned(plan::plan(view, salt, &differences, (confirmed, margins), workers)?)
             }
-            Job::Answer { want, within, budget, spans } => answer::answer(view, &want, within, (budget, spans))?,
+            Job::Answer { want, within, budget, spans } => {
+                answer::answer(view, &want, within, (budget, spans), workers)?
+            }
         })
     }
 }

@@ -70,5 +70,5 @@ pub use controls::InvalidChange;
 pub use engine::Engine;
 pub use event::{Admitted, Event, GossipId, Now, ServeOutcome, Ticket};
 pub use exchange::Trigger;
-pub use job::{Compared, Difference, IndexFailed, Job, JobResult, View};
+pub use job::{Alone, Compared, Difference, IndexFailed, Job, JobResult, View, Workers};
 pub use status::{GroupStatus, PeerGroupStatus, PeerStatus};

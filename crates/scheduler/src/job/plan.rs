@@ -6,7 +6,7 @@
 //! by `All`; if up to [`MAX_SKETCH`] keys are held, by a sketch with room for every key of both sides, which decodes but
 //! for a collision of short ids, gone under the next salt; if more are held, it is left to the other side, whose turn it is
 //! to ask. So a pursuit ends after at most log2(keys there) exchanges, whatever the estimates below are worth.
-use hearken_tree::{Key, KeyRange, PageError};
+use hearken_tree::{Fingerprint, Key, KeyRange, PageError};
 use hearken_wire::{Ask, RangeWant, Salt};
 
 use super::{
@@ -14,6 +14,7 @@ use super::{
     narrowing::Narrowing,
     scatter::{AGREED, Scatter},
     short,
+    spread::{self, Workers},
 };
 
 /// Differences up to which one sketch is used; decoding costs the square.
@@ -45,7 +46,6 @@ const MAX_GAPS: u64 = 1024;
 
 struct Planner<'a> {
     view: &'a View,
-    salt: Salt,
     confirmed: bool,
     margins: Margins,
     scatter: Scatter,
@@ -53,7 +53,27 @@ struct Planner<'a> {
     narrowing: Narrowing,
     /// Sketches that the request will have, roughly.
     sketches: u64,
-    wants: Vec<RangeWant>,
+    questions: Vec<Question>,
+}
+
+/// What a range is asked: its digests and sums are made when all questions are known, since these are what takes long.
+struct Question {
+    range: KeyRange,
+    kind: Kind,
+}
+
+enum Kind {
+    All,
+    Check,
+    Sketch(Sketched),
+}
+
+/// A sketch with so many sums, of so many keys.
+struct Sketched {
+    capacity: usize,
+    held: u64,
+    /// Of these keys, if it is known by now.
+    fingerprint: Option<Fingerprint>,
 }
 
 /// What earlier sketches have shown.
@@ -70,8 +90,8 @@ pub(super) fn plan(
     view: &View,
     salt: Salt,
     differences: &[Difference],
-    confirmed: bool,
-    margins: Margins,
+    (confirmed, margins): (bool, Margins),
+    workers: &dyn Workers,
 ) -> Result<Vec<RangeWant>, PageError> {
     let mut current = Vec::with_capacity(differences.len());
     for difference in differences {
@@ -81,8 +101,7 @@ pub(super) fn plan(
     let parts = |d: &Difference| d.theirs.abs_diff(d.ours).max(scatter.expected(d.ours)).div_ceil(PER_PART);
     let sketches = current.iter().map(parts).fold(1, u64::saturating_add);
     let narrowing = Narrowing::of(&current, scatter);
-    let mut planner =
-        Planner { view, salt, confirmed, margins, scatter, share, narrowing, sketches, wants: Vec::new() };
+    let mut planner = Planner { view, confirmed, margins, scatter, share, narrowing, sketches, questions: Vec::new() };
     for (at, difference) in current.iter().enumerate() {
         let left = at.checked_sub(1).and_then(|at| current.get(at));
         let right = current.get(at + 1);
@@ -92,32 +111,65 @@ pub(super) fn plan(
         );
         planner.difference(difference, beside_empty)?;
     }
-    Ok(merge(planner.wants))
+    let questions = merge(planner.questions);
+    let cost = questions.iter().map(Question::cost).fold(0, u64::saturating_add);
+    spread::map(workers, &questions, cost, |question| question.ask(view, salt)).into_iter().collect()
+}
+
+impl Question {
+    /// In units of [work](hearken_sketch::work).
+    fn cost(&self) -> u64 {
+        match self.kind {
+            Kind::All | Kind::Check => 0,
+            Kind::Sketch(Sketched { capacity, held, .. }) => {
+                hearken_sketch::encode_work(usize::try_from(held).unwrap_or(usize::MAX), capacity)
+            }
+        }
+    }
+
+    fn ask(&self, view: &View, salt: Salt) -> Result<RangeWant, PageError> {
+        let range = self.range;
+        let fingerprint = || view.held.fingerprint(&range);
+        let ask = match &self.kind {
+            Kind::All => Ask::All,
+            Kind::Check => Ask::Check(salt.shorten(&fingerprint()?)),
+            Kind::Sketch(sketched) => Ask::Sketch {
+                fingerprint: salt.shorten(&sketched.fingerprint.map_or_else(fingerprint, Ok)?).tiny(),
+                syndromes: short::encode(&view.held, &range, salt, sketched.capacity)?,
+            },
+        };
+        Ok(RangeWant { range, ask })
+    }
 }
 
 impl Planner<'_> {
     fn difference(&mut self, difference: &Difference, beside_empty: (bool, bool)) -> Result<(), PageError> {
         let Difference { range, theirs, ours, apart, .. } = *difference;
         if ours == 0 {
-            self.wants.push(RangeWant { range, ask: Ask::All });
+            self.ask(range, Kind::All);
             return Ok(());
         }
         if self.narrowing.includes(difference) {
-            return self.check(range);
+            self.ask(range, Kind::Check);
+            return Ok(());
         }
         let many = self.sketches >= MANY;
         let apart = apart.map(|apart| if many { apart.max(self.scatter.expected(ours)) } else { apart });
         if let Some(expected) = apart.filter(|expected| *expected <= MAX_SKETCH) {
             // Two and a half standard deviations more: a sketch that is too small costs as much as fifty sums.
             let margin = if many { self.deviation(expected) } else { (expected * 25 / 4).isqrt() };
-            return self.sketch(range, expected + margin + 2);
+            self.sketch(range, ours, expected + margin + 2);
+            return Ok(());
         }
         if theirs == 0 {
             return Ok(());
         }
         if ours.saturating_sub(theirs) > MAX_SKETCH {
             // They lack far more than they can give. Who said so knows it by now and asks by itself.
-            return if self.confirmed { Ok(()) } else { self.check(range) };
+            if !self.confirmed {
+                self.ask(range, Kind::Check);
+            }
+            return Ok(());
         }
         let missing = theirs.saturating_sub(ours);
         // Where about as much is missing as in most ranges there is no hole to be found, however quiet some hours were.
@@ -131,7 +183,7 @@ impl Planner<'_> {
         }
         if missing / GAP_COST > ours && ours < MAX_GAPS {
             let found = gaps::all(&self.view.held, &range)?;
-            self.wants.extend(found.into_iter().map(|range| RangeWant { range, ask: Ask::All }));
+            found.into_iter().for_each(|range| self.ask(range, Kind::All));
             return Ok(());
         }
         self.sketches(difference)
@@ -142,7 +194,7 @@ impl Planner<'_> {
         let mut start = range.start();
         for gap in gaps {
             self.rest(start, gap.start())?;
-            self.wants.push(RangeWant { range: *gap, ask: Ask::All });
+            self.ask(*gap, Kind::All);
             start = gap.end();
         }
         self.rest(start, range.end())
@@ -152,15 +204,14 @@ impl Planner<'_> {
         let Some(range) = KeyRange::new(start, end).ok().filter(|range| !range.is_empty()) else { return Ok(()) };
         let ours = self.view.held.count(&range)?;
         match self.share.expected(ours) {
-            0 => self.check(range),
-            expected => self.cut(range, ours, expected),
+            0 => self.ask(range, Kind::Check),
+            expected => self.cut(range, ours, expected)?,
         }
+        Ok(())
     }
 
-    fn check(&mut self, range: KeyRange) -> Result<(), PageError> {
-        let ask = Ask::Check(self.salt.shorten(&self.view.held.fingerprint(&range)?));
-        self.wants.push(RangeWant { range, ask });
-        Ok(())
+    fn ask(&mut self, range: KeyRange, kind: Kind) {
+        self.questions.push(Question { range, kind });
     }
 
     /// One sketch, or as many as keep each small.
@@ -169,7 +220,8 @@ impl Planner<'_> {
         let (known, all) = (theirs.abs_diff(ours), theirs.saturating_add(ours));
         let hidden = self.scatter.expected(ours);
         if hidden > known && theirs > 1 && self.sketches >= MANY_BY_GUESS && self.scatter.is_rough() {
-            return self.check(range);
+            self.ask(range, Kind::Check);
+            return Ok(());
         }
         // One key there cannot be narrowed down further, so everything has to fit: see the proof above.
         let expected = match theirs {
@@ -185,7 +237,8 @@ impl Planner<'_> {
                 Scatter::OneWay if known > 0 && self.margins.hidden == 0 => 0,
                 _ => self.margins.hidden.max(LEAST_HIDDEN),
             };
-            return self.sketch(range, expected.saturating_add(margin).min(all));
+            self.sketch(range, ours, expected.saturating_add(margin).min(all));
+            return Ok(());
         }
         self.cut(range, ours, expected)
     }
@@ -194,7 +247,8 @@ impl Planner<'_> {
     fn cut(&mut self, range: KeyRange, ours: u64, expected: u64) -> Result<(), PageError> {
         let parts = expected.div_ceil(PER_PART);
         if parts > MAX_PARTS {
-            return self.check(range);
+            self.ask(range, Kind::Check);
+            return Ok(());
         }
         for span in self.view.held.split(&range, usize::try_from(parts).unwrap_or(1))? {
             let held = span.fingerprint.count;
@@ -202,14 +256,15 @@ impl Planner<'_> {
                 continue;
             }
             if held == 0 {
-                self.wants.push(RangeWant { range: span.range, ask: Ask::All });
+                self.ask(span.range, Kind::All);
                 continue;
             }
             let share = u128::from(expected) * u128::from(held) / u128::from(ours.max(1));
             let share = u64::try_from(share).unwrap_or(u64::MAX).min(2 * MAX_SKETCH);
             // How many are missing where so many are held has a negative binomial distribution: 1 + share / held times Poisson's variance.
             let variance = u128::from(share) * u128::from(share + held) / u128::from(held);
-            self.sketch(span.range, share + self.deviation(u64::try_from(variance).unwrap_or(u64::MAX)))?;
+            let differences = share + self.deviation(u64::try_from(variance).unwrap_or(u64::MAX));
+            self.sketch_known(span.range, held, differences, Some(span.fingerprint));
         }
         Ok(())
     }
@@ -221,13 +276,15 @@ impl Planner<'_> {
         variance.saturating_mul(9 + u64::from(self.sketches.ilog2())).isqrt() + 1
     }
 
-    /// A sketch for so many differences, and one sum to verify.
-    fn sketch(&mut self, range: KeyRange, differences: u64) -> Result<(), PageError> {
+    /// A sketch for so many differences among so many keys held here.
+    fn sketch(&mut self, range: KeyRange, held: u64, differences: u64) {
+        self.sketch_known(range, held, differences, None);
+    }
+
+    fn sketch_known(&mut self, range: KeyRange, held: u64, differences: u64, fingerprint: Option<Fingerprint>) {
+        // One sum to verify.
         let capacity = usize::try_from(differences.saturating_add(1)).unwrap_or(usize::MAX);
-        let fingerprint = self.salt.shorten(&self.view.held.fingerprint(&range)?).tiny();
-        let syndromes = short::encode(&self.view.held, &range, self.salt, capacity)?;
-        self.wants.push(RangeWant { range, ask: Ask::Sketch { fingerprint, syndromes } });
-        Ok(())
+        self.ask(range, Kind::Sketch(Sketched { capacity, held, fingerprint }));
     }
 }
 
@@ -262,16 +319,16 @@ fn hole(difference: &Difference) -> bool {
 }
 
 /// Neighbouring `All` ranges in one.
-fn merge(wants: Vec<RangeWant>) -> Vec<RangeWant> {
-    let mut merged: Vec<RangeWant> = Vec::with_capacity(wants.len());
-    for want in wants {
-        match merged.last_mut() {
-            Some(last) if last.ask == Ask::All && want.ask == Ask::All && last.range.end() == want.range.start() => {
-                if let Ok(range) = KeyRange::new(last.range.start(), want.range.end()) {
-                    last.range = range;
+fn merge(questions: Vec<Question>) -> Vec<Question> {
+    let mut merged: Vec<Question> = Vec::with_capacity(questions.len());
+    for Question { range, kind } in questions {
+        match (merged.last_mut(), kind) {
+            (Some(Question { range: last, kind: Kind::All }), Kind::All) if last.end() == range.start() => {
+                if let Ok(joined) = KeyRange::new(last.start(), range.end()) {
+                    *last = joined;
                 }
             }
-            _ => merged.push(want),
+            (_, kind) => merged.push(Question { range, kind }),
         }
     }
     merged

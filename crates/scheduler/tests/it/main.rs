@@ -10,5 +10,6 @@ mod mixed;
 mod net;
 mod network;
 mod pair;
+mod spread;
 mod stale;
 mod tail;
