@@ -113,22 +113,20 @@ impl<'a, T: Tables> Ledger<'a, T> {
     /// Admits messages; what becomes of each is in the order of `batch`.
     pub(crate) fn admit(&mut self, batch: Vec<Result<Judged<'_>, Admission>>) -> Result<Vec<Admission>, AdmitError> {
         // In the order of keys: neighbours in the tables are written together. The sort is a stable one: the first of two equal
-        // ones counts, and it makes use of the order that each neighbour's messages come in.
-        let mut order: Vec<(usize, &Judged<'_>)> =
-            batch.iter().enumerate().filter_map(|(at, read)| Some((at, read.as_ref().ok()?))).collect();
-        order.sort_by_key(|(_, known)| known.key);
-        let keys: Vec<Key> = order.iter().map(|(_, known)| known.key).collect();
+        // ones counts, and it makes use of the order that each neighbour's messages come in. The keys lie side by side for it.
+        let key = |(at, read): (usize, &Result<Judged<'_>, Admission>)| Some((read.as_ref().ok()?.key, at));
+        let mut order: Vec<(Key, usize)> = batch.iter().enumerate().filter_map(key).collect();
+        order.sort_by_key(|(key, _)| *key);
+        let keys: Vec<Key> = order.iter().map(|(key, _)| *key).collect();
         let held = self.tables.held(&keys)?;
         let (mut admitted, mut last) = (vec![None; batch.len()], None);
-        for ((at, judged), held) in order.into_iter().zip(held) {
-            let admission =
-                if held || last == Some(judged.key) { Admission::Held(judged.key) } else { self.admit_one(judged)? };
+        for ((key, at), held) in order.into_iter().zip(held) {
+            let (Some(Ok(judged)), Some(place)) = (batch.get(at), admitted.get_mut(at)) else { continue };
+            let admission = if held || last == Some(key) { Admission::Held(key) } else { self.admit_one(judged)? };
             if let Admission::Stored(key) = admission {
                 last = Some(key);
             }
-            if let Some(place) = admitted.get_mut(at) {
-                *place = Some(admission);
-            }
+            *place = Some(admission);
         }
         self.forget_surplus()?;
         let answers = batch.into_iter().zip(admitted);
