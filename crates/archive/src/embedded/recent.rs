@@ -63,6 +63,19 @@ impl Recent {
         self.runs.iter().rev().fold(Vec::new(), |all, run| merge(run, &all))
     }
 
+    /// Which of these keys, which are in order, are among them. Goes through one run after the other, so that memory is read in order.
+    pub(super) fn contain(&self, keys: &[Key]) -> Vec<bool> {
+        let mut found = vec![false; keys.len()];
+        for run in &self.runs {
+            let mut rest = &run[..];
+            for (key, found) in keys.iter().zip(&mut found) {
+                rest = rest.get(before(rest, key)..).unwrap_or_default();
+                *found |= rest.first().is_some_and(|place| place.0 == *key);
+            }
+        }
+        found
+    }
+
     /// Those in a range, one by one from either end.
     pub(super) fn range(&self, range: &KeyRange) -> RecentRange {
         let within = |run: &Arc<[Place]>| {
@@ -206,6 +219,9 @@ mod tests {
             for n in (0..400).map(key) {
                 prop_assert_eq!(seeking.seek(&n), map.get(&n).copied().filter(|_| range.contains(&n)));
             }
+            let all: Vec<Key> = (0..400).map(key).collect();
+            let contained = recent.contain(&all);
+            prop_assert!(all.iter().zip(contained).all(|(key, found)| found == map.contains_key(key)));
             let mut finder = Finder::new(&recent);
             for n in (from..400).chain(to..400).chain(0..from).map(key) {
                 prop_assert_eq!(finder.sequence(&n), map.get(&n).copied());

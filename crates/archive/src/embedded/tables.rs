@@ -7,7 +7,7 @@ use redb::{CursorError, ReadableTable, Table, WriteTransaction};
 
 use super::{
     error::storage,
-    recent::{Finder, Place},
+    recent::Place,
     rows::Entered,
     schema::{
         CorruptRow, IDS, KEYS, MESSAGES, META, MessageRow, REFUSED, id_key, meta, part, read_reason, refused_key,
@@ -194,12 +194,11 @@ impl Tables for WriteTables<'_> {
 
     fn held(&mut self, keys: &[Key]) -> Result<Vec<bool>, AdmitError> {
         let mut entered = Entered::new(self.before.version.clone(), &KeyRange::ALL).map_err(storage)?;
-        let mut recent = Finder::new(&self.before.recent);
-        let held = |key| match recent.sequence(key) {
-            Some(_) => Ok(true),
-            None => entered.sequence(key).map(|sequence| sequence.is_some()).map_err(storage),
-        };
-        keys.iter().map(held).collect()
+        let mut held = self.before.recent.contain(keys);
+        for (key, held) in keys.iter().zip(&mut held).filter(|(_, held)| !**held) {
+            *held = entered.sequence(key).map_err(storage)?.is_some();
+        }
+        Ok(held)
     }
 
     fn put_message(&mut self, key: &Key, sequence: u64, topic: &str, body: &Bytes) -> Result<(), AdmitError> {
