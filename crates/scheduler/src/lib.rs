@@ -2,8 +2,8 @@
 //!
 //! [`Engine`] is a pure state machine. A driver feeds it [`Event`]s with the time at which they happened, carries out the
 //! [`Action`]s that come of them, and wakes it at [`Engine::next_deadline`]. It has no sockets, threads, clock or disk.
-//! What needs the group's tree is a [`Job`] that the driver runs elsewhere, on a [`View`]; its result comes back as an
-//! event. The same seed and the same events give the same actions.
+//! What needs the group's tree is a [`Job`] that the driver runs elsewhere, on a [`View`], with what [`Workers`] it has to lend; its
+//! result comes back as an event. The same seed and the same events give the same actions.
 //!
 //! ```
 //! use hearken_scheduler::{Action, Config, Engine, Event, Now};
