@@ -66,6 +66,8 @@ fn failed(error: impl std::error::Error + Send + Sync + 'static) -> IndexFailed 
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, Instant};
+
     use super::*;
 
     /// Each piece is done once, and the threads are idle afterwards.
@@ -79,9 +81,15 @@ mod tests {
             assert_eq!(threads.available_permits(), idle);
         }
         let threads = Semaphore::new(3);
-        // Two pieces that wait for each other: only two threads come to an end.
-        let both = std::sync::Barrier::new(2);
-        Idle(&threads).each(2, &|_| _ = both.wait());
+        // Two pieces, each of which waits until the other has begun.
+        let (begun, start) = (AtomicUsize::new(0), Instant::now());
+        Idle(&threads).each(2, &|_| {
+            begun.fetch_add(1, Relaxed);
+            while begun.load(Relaxed) < 2 && start.elapsed() < Duration::from_secs(30) {
+                std::thread::yield_now();
+            }
+            assert_eq!(begun.load(Relaxed), 2, "both pieces on one thread");
+        });
         assert_eq!(threads.available_permits(), 3);
     }
 }

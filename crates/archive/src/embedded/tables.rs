@@ -27,17 +27,18 @@ pub(super) struct WriteTables<'t> {
     places: Places<'t>,
     /// As of the last commit.
     before: &'t State,
-    /// Rows to be appended.
-    rows: NewRows,
+    /// Rows that are to be appended.
+    new: NewRows,
+    /// What was stored, whether appended by now or not.
     stored: Stored,
 }
 
-/// Rows of new messages, one after the other.
+/// Rows of new messages, side by side.
 #[derive(Default)]
 struct NewRows {
     bytes: Vec<u8>,
-    /// Sequence and length of each.
-    rows: Vec<(u64, usize)>,
+    /// The sequence of each, and where it ends.
+    ends: Vec<(u64, usize)>,
 }
 
 /// Where messages are found: the tables of keys and ids.
@@ -74,7 +75,7 @@ impl<'t> WriteTables<'t> {
             refused: txn.open_table(REFUSED)?,
             places: Places::open(txn)?,
             before,
-            rows: NewRows::default(),
+            new: NewRows::default(),
             stored: Stored::default(),
         })
     }
@@ -82,14 +83,13 @@ impl<'t> WriteTables<'t> {
     /// Appends the rows that wait for it.
     fn append(&mut self) -> Result<(), redb::Error> {
         let mut cursor = self.messages.upper_bound_mut(Bound::<u64>::Unbounded)?;
-        let mut rest = self.rows.bytes.as_slice();
-        for (sequence, length) in self.rows.rows.drain(..) {
-            let (row, after) = rest.split_at_checked(length).unwrap_or((rest, &[]));
-            cursor.insert_before(sequence, row).map_err(unordered)?;
-            rest = after;
+        let mut start = 0;
+        for (sequence, end) in self.new.ends.drain(..) {
+            cursor.insert_before(sequence, &self.new.bytes[start..end]).map_err(unordered)?;
+            start = end;
         }
         cursor.close()?;
-        self.rows.bytes.clear();
+        self.new.bytes.clear();
         Ok(())
     }
 }
@@ -204,13 +204,14 @@ impl Tables for WriteTables<'_> {
     fn put_message(&mut self, key: &Key, sequence: u64, topic: &str, body: &Bytes) -> Result<(), AdmitError> {
         // Only topics of filters are admitted, and those were given numbers on opening.
         let topic = self.before.context.topics.number(topic).unwrap_or(u16::MAX);
-        let start = self.rows.bytes.len();
-        self.rows.bytes.resize(start + MessageRow::HEAD + body.len(), 0);
-        MessageRow::new(topic, &key.id(), body).write(&mut self.rows.bytes[start..]);
-        self.rows.rows.push((sequence, MessageRow::HEAD + body.len()));
+        let start = self.new.bytes.len();
+        let end = start + MessageRow::HEAD + body.len();
+        self.new.bytes.resize(end, 0);
+        MessageRow::new(topic, &key.id(), body).write(&mut self.new.bytes[start..]);
+        self.new.ends.push((sequence, end));
         self.stored.places.push((*key, sequence));
         self.stored.bytes += body.len() as u64;
-        if self.rows.bytes.len() < ROWS { Ok(()) } else { self.append().map_err(storage) }
+        if end < ROWS { Ok(()) } else { self.append().map_err(storage) }
     }
 
     fn take_message(&mut self, key: &Key) -> Result<Option<(String, Bytes)>, AdmitError> {
@@ -282,7 +283,7 @@ impl Tables for WriteTables<'_> {
     }
 
     fn finish(mut self) -> Result<Stored, AdmitError> {
-        if !self.rows.rows.is_empty() {
+        if !self.new.ends.is_empty() {
             self.append().map_err(storage)?;
         }
         Ok(self.stored)

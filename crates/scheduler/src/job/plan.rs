@@ -65,15 +65,12 @@ struct Question {
 enum Kind {
     All,
     Check,
-    Sketch(Sketched),
-}
-
-/// A sketch with so many sums, of so many keys.
-struct Sketched {
-    capacity: usize,
-    held: u64,
-    /// Of these keys, if it is known by now.
-    fingerprint: Option<Fingerprint>,
+    /// A sketch of `held` keys, with their fingerprint if it is known by now.
+    Sketch {
+        capacity: usize,
+        held: u64,
+        fingerprint: Option<Fingerprint>,
+    },
 }
 
 /// What earlier sketches have shown.
@@ -121,7 +118,7 @@ impl Question {
     fn cost(&self) -> u64 {
         match self.kind {
             Kind::All | Kind::Check => 0,
-            Kind::Sketch(Sketched { capacity, held, .. }) => {
+            Kind::Sketch { capacity, held, .. } => {
                 hearken_sketch::encode_work(usize::try_from(held).unwrap_or(usize::MAX), capacity)
             }
         }
@@ -129,13 +126,12 @@ impl Question {
 
     fn ask(&self, view: &View, salt: Salt) -> Result<RangeWant, PageError> {
         let range = self.range;
-        let fingerprint = || view.held.fingerprint(&range);
-        let ask = match &self.kind {
+        let ask = match self.kind {
             Kind::All => Ask::All,
-            Kind::Check => Ask::Check(salt.shorten(&fingerprint()?)),
-            Kind::Sketch(sketched) => Ask::Sketch {
-                fingerprint: salt.shorten(&sketched.fingerprint.map_or_else(fingerprint, Ok)?).tiny(),
-                syndromes: short::encode(&view.held, &range, salt, sketched.capacity)?,
+            Kind::Check => Ask::Check(salt.shorten(&view.held.fingerprint(&range)?)),
+            Kind::Sketch { capacity, fingerprint, .. } => Ask::Sketch {
+                fingerprint: salt.shorten(&fingerprint.map_or_else(|| view.held.fingerprint(&range), Ok)?).tiny(),
+                syndromes: short::encode(&view.held, &range, salt, capacity)?,
             },
         };
         Ok(RangeWant { range, ask })
@@ -158,7 +154,7 @@ impl Planner<'_> {
         if let Some(expected) = apart.filter(|expected| *expected <= MAX_SKETCH) {
             // Two and a half standard deviations more: a sketch that is too small costs as much as fifty sums.
             let margin = if many { self.deviation(expected) } else { (expected * 25 / 4).isqrt() };
-            self.sketch(range, ours, expected + margin + 2);
+            self.sketch(range, (ours, None), expected + margin + 2);
             return Ok(());
         }
         if theirs == 0 {
@@ -237,7 +233,7 @@ impl Planner<'_> {
                 Scatter::OneWay if known > 0 && self.margins.hidden == 0 => 0,
                 _ => self.margins.hidden.max(LEAST_HIDDEN),
             };
-            self.sketch(range, ours, expected.saturating_add(margin).min(all));
+            self.sketch(range, (ours, None), expected.saturating_add(margin).min(all));
             return Ok(());
         }
         self.cut(range, ours, expected)
@@ -264,7 +260,7 @@ impl Planner<'_> {
             // How many are missing where so many are held has a negative binomial distribution: 1 + share / held times Poisson's variance.
             let variance = u128::from(share) * u128::from(share + held) / u128::from(held);
             let differences = share + self.deviation(u64::try_from(variance).unwrap_or(u64::MAX));
-            self.sketch_known(span.range, held, differences, Some(span.fingerprint));
+            self.sketch(span.range, (held, Some(span.fingerprint)), differences);
         }
         Ok(())
     }
@@ -276,15 +272,10 @@ impl Planner<'_> {
         variance.saturating_mul(9 + u64::from(self.sketches.ilog2())).isqrt() + 1
     }
 
-    /// A sketch for so many differences among so many keys held here.
-    fn sketch(&mut self, range: KeyRange, held: u64, differences: u64) {
-        self.sketch_known(range, held, differences, None);
-    }
-
-    fn sketch_known(&mut self, range: KeyRange, held: u64, differences: u64, fingerprint: Option<Fingerprint>) {
-        // One sum to verify.
+    /// A sketch for so many differences among so many keys held here, and one sum to verify.
+    fn sketch(&mut self, range: KeyRange, (held, fingerprint): (u64, Option<Fingerprint>), differences: u64) {
         let capacity = usize::try_from(differences.saturating_add(1)).unwrap_or(usize::MAX);
-        self.ask(range, Kind::Sketch(Sketched { capacity, held, fingerprint }));
+        self.ask(range, Kind::Sketch { capacity, held, fingerprint });
     }
 }
 
