@@ -64,14 +64,30 @@ pub(crate) fn decode_among(
     let places = Places::new(&found);
     let mut is_held = vec![false; found.len()];
     let mut held = Vec::new();
-    for (i, candidate) in candidates.iter().enumerate() {
-        if let Some(place) = places.find(*candidate) {
-            is_held[place] = true;
-            held.push(i);
+    for (start, block) in (0..).step_by(BLOCK).zip(candidates.chunks(BLOCK)) {
+        // Comparing a block with a few is quicker than looking each up.
+        if found.len() <= FEW && !found.iter().any(|id| contains(block, *id)) {
+            continue;
+        }
+        for (i, candidate) in (start..).zip(block) {
+            if let Some(place) = places.find(*candidate) {
+                is_held[place] = true;
+                held.push(i);
+            }
         }
     }
     let lacking: Vec<_> = found.iter().zip(&is_held).filter(|(_, held)| !**held).map(|(id, _)| *id).collect();
     Ok(Decoded { held, held_distinct: found.len() - lacking.len(), lacking })
+}
+
+/// How many candidates are looked at together.
+const BLOCK: usize = 64;
+/// Found elements up to which they are compared with all candidates.
+const FEW: usize = 4;
+
+/// Whether `id` is in the block: without a way out before its end, so that vectors are compared.
+fn contains(block: &[ShortId], id: ShortId) -> bool {
+    block.iter().fold(false, |found, other| found | (*other == id))
 }
 
 /// The elements, ascending; no more than `limit`, which may take up the whole capacity so that nothing verifies.
@@ -162,7 +178,6 @@ fn all_sums_reversed(syndromes: &[u32]) -> Vec<u32> {
 
 /// Finds those candidates that are roots, and divides the polynomial by them.
 fn divide_out(kernel: Kernel, polynomial: &mut Vec<u32>, candidates: &[ShortId]) -> Vec<u32> {
-    const BLOCK: usize = 64;
     let mut found = Vec::new();
     let (mut points, mut values) = ([0; BLOCK], [0; BLOCK]);
     for block in candidates.chunks(BLOCK) {

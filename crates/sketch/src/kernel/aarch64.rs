@@ -85,7 +85,7 @@ impl Lanes for Pmull {
     }
     #[inline(always)]
     fn under_32(self, a: u128) -> u128 {
-        a & 0xffff_ffff
+        a & 0xffff_ffff_0000_0000_ffff_ffff
     }
     #[inline(always)]
     fn times_fold_32(self, a: u128) -> u128 {
@@ -112,5 +112,18 @@ impl Lanes for Pmull {
     #[inline(always)]
     fn join(self, a: u128, b: u128) -> u128 {
         a & 0xffff_ffff_ffff_ffff | b << 64
+    }
+    #[inline(always)]
+    fn lower(self, a: u128) -> u128 {
+        a & 0xffff_ffff_ffff_ffff
+    }
+    #[inline(always)]
+    fn upper(self, a: u128) -> u128 {
+        a >> 64
+    }
+    #[inline(always)]
+    fn squares(self, a: u128) -> u128 {
+        let both = a | a >> 32;
+        self.mul(both, both)
     }
 }

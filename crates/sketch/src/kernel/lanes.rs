@@ -31,7 +31,7 @@ pub(super) trait Lanes: Copy {
     fn add(self, a: Self::Wide, b: Self::Wide) -> Self::Wide;
     /// In each half, bits 32 to 63 moved to its start.
     fn over_32(self, a: Self::Wide) -> Self::Wide;
-    /// Bits 0 to 31 of the lower half, zeros above.
+    /// In each half, bits 0 to 31.
     fn under_32(self, a: Self::Wide) -> Self::Wide;
     /// In each half, what has at most 32 bits times x^32 reduced: 39 bits.
     fn times_fold_32(self, a: Self::Wide) -> Self::Wide;
@@ -44,11 +44,22 @@ pub(super) trait Lanes: Copy {
     fn store_halves(self, a: Self::Wide, elements: &mut [u32]);
     /// The lower halves of both, `a` below.
     fn join(self, a: Self::Wide, b: Self::Wide) -> Self::Wide;
+    /// The lower half, zeros above.
+    fn lower(self, a: Self::Wide) -> Self::Wide;
+    /// The upper half moved to the lower one, zeros above.
+    fn upper(self, a: Self::Wide) -> Self::Wide;
+    /// In each half, the square of what has at most 32 bits: one product does for both, since (a + b x^32)^2 is a^2 + b^2 x^64.
+    fn squares(self, a: Self::Wide) -> Self::Wide;
 }
 
 /// How many vectors go through the loop side by side: a step waits for two multiplications of about 4 cycles each, and
 /// issues three.
 const CHAINS: usize = 4;
+/// The same where each has an element in either half.
+const PAIRS: usize = CHAINS / 2;
+
+/// Sums from which on it pays to make more powers to step by.
+const MANY_SUMS: usize = 20;
 
 /// The most lanes that any processor has.
 const MAX_WIDTH: usize = 4;
@@ -61,16 +72,16 @@ pub(super) fn short_ids<L: Lanes>(_: L, hash: &ShortIds, rows: (&[u8], usize), s
 #[inline(always)]
 pub(super) fn add_odd_powers<L: Lanes>(l: L, elements: &[u32], sums: &mut [u32]) {
     let mut wide_sums = vec![l.splat(0); sums.len()];
-    let mut groups = elements.chunks_exact(L::WIDTH * CHAINS);
+    let mut groups = elements.chunks_exact(2 * L::WIDTH * PAIRS);
     for group in &mut groups {
         add_group(l, group, &mut wide_sums);
     }
     // Zero adds nothing to any sum of powers, so it can fill up the last group.
     let rest = groups.remainder();
     if !rest.is_empty() {
-        let mut padded = [0; MAX_WIDTH * CHAINS];
+        let mut padded = [0; 2 * MAX_WIDTH * PAIRS];
         padded[..rest.len()].copy_from_slice(rest);
-        add_group(l, &padded[..L::WIDTH * CHAINS], &mut wide_sums);
+        add_group(l, &padded[..2 * L::WIDTH * PAIRS], &mut wide_sums);
     }
     for (sum, &wide) in sums.iter_mut().zip(&wide_sums) {
         let mut lanes = [0; MAX_WIDTH];
@@ -79,35 +90,77 @@ pub(super) fn add_odd_powers<L: Lanes>(l: L, elements: &[u32], sums: &mut [u32])
     }
 }
 
-/// Adds the odd powers of `WIDTH * CHAINS` elements, two powers a step: x^(k+2) and x^(k+4) are x^k times x^2 and x^4.
+/// Adds the odd powers of `2 WIDTH * PAIRS` elements.
 #[inline(always)]
 fn add_group<L: Lanes>(l: L, group: &[u32], sums: &mut [L::Wide]) {
-    let fold_64 = l.splat(FOLD_64);
-    let mut power = [l.splat(0); CHAINS];
-    let (mut step, mut double_step) = (power, power);
-    for i in 0..CHAINS {
-        power[i] = l.load(&group[i * L::WIDTH..(i + 1) * L::WIDTH]);
-        step[i] = shorten(l, l.mul(power[i], power[i]));
-        double_step[i] = shorten(l, fold(l, l.mul(step[i], step[i]), fold_64));
+    let mut elements = [l.splat(0); PAIRS];
+    for i in 0..PAIRS {
+        elements[i] = l.load_halves(&group[i * 2 * L::WIDTH..(i + 1) * 2 * L::WIDTH]);
     }
     let Some((first, rest)) = sums.split_first_mut() else { return };
-    for x in power {
-        *first = l.add(*first, x);
+    for x in elements {
+        *first = l.add(*first, l.add(l.lower(x), l.upper(x)));
     }
-    let mut pairs = rest.chunks_exact_mut(2);
-    for pair in &mut pairs {
-        let (mut next, mut after) = (pair[0], pair[1]);
-        for i in 0..CHAINS {
-            next = l.add(next, l.mul(power[i], step[i]));
-            let product = l.mul(power[i], double_step[i]);
-            after = l.add(after, product);
-            power[i] = fold(l, product, fold_64);
+    match rest {
+        [] => {}
+        [third] => {
+            for x in elements {
+                let [low, high] = cubes(l, x, l.squares(x));
+                *third = l.add(*third, l.add(low, high));
+            }
         }
-        (pair[0], pair[1]) = (next, after);
+        [third, fifth] => {
+            let fold_64 = l.splat(FOLD_64);
+            for x in elements {
+                let step = shorten(l, l.squares(x));
+                let [low, high] = cubes(l, x, step);
+                *third = l.add(*third, l.add(low, high));
+                let (low, high) = (fold(l, low, fold_64), fold(l, high, fold_64));
+                *fifth = l.add(*fifth, l.add(l.mul(low, step), l.mul_upper(step, high)));
+            }
+        }
+        rest if rest.len() < MANY_SUMS => add_steps::<L, 2>(l, elements, rest),
+        rest => add_steps::<L, 4>(l, elements, rest),
     }
-    if let [last] = pairs.into_remainder() {
-        for i in 0..CHAINS {
-            *last = l.add(*last, l.mul(power[i], step[i]));
+}
+
+/// The cubes of the elements in the lower and in the upper halves of `x`, whose squares are given.
+#[inline(always)]
+fn cubes<L: Lanes>(l: L, x: L::Wide, squares: L::Wide) -> [L::Wide; 2] {
+    [l.mul(x, squares), l.mul_uppers(x, squares)]
+}
+
+/// Adds the powers from 3 on, `STEPS` at a time: x^k times x^2, x^4 and so on. Only the last of them is reduced, to go on from.
+#[inline(always)]
+fn add_steps<L: Lanes, const STEPS: usize>(l: L, elements: [L::Wide; PAIRS], sums: &mut [L::Wide]) {
+    let fold_64 = l.splat(FOLD_64);
+    let (mut low, mut high) = (elements, elements);
+    let mut steps = [elements; STEPS];
+    for i in 0..PAIRS {
+        high[i] = l.upper(elements[i]);
+        steps[0][i] = shorten(l, l.squares(elements[i]));
+        for step in 1..STEPS {
+            let (last, square) = (steps[step - 1][i], steps[0][i]);
+            let (low, high) = (fold(l, l.mul(last, square), fold_64), fold(l, l.mul_uppers(last, square), fold_64));
+            steps[step][i] = shorten(l, l.join(low, high));
+        }
+    }
+    let mut some = sums.chunks_exact_mut(STEPS);
+    for sums in &mut some {
+        for (step, sum) in sums.iter_mut().enumerate() {
+            for i in 0..PAIRS {
+                let products = [l.mul(low[i], steps[step][i]), l.mul_upper(steps[step][i], high[i])];
+                *sum = l.add(*sum, l.add(products[0], products[1]));
+                if step == STEPS - 1 {
+                    (low[i], high[i]) = (fold(l, products[0], fold_64), fold(l, products[1], fold_64));
+                }
+            }
+        }
+    }
+    for (step, sum) in some.into_remainder().iter_mut().enumerate() {
+        for i in 0..PAIRS {
+            let products = [l.mul(low[i], steps[step][i]), l.mul_upper(steps[step][i], high[i])];
+            *sum = l.add(*sum, l.add(products[0], products[1]));
         }
     }
 }
@@ -216,7 +269,7 @@ fn fold<L: Lanes>(l: L, a: L::Wide, fold_64: L::Wide) -> L::Wide {
     l.add(a, l.mul_upper(a, fold_64))
 }
 
-/// From 64 bits to 39.
+/// From 64 bits in each half to 39.
 #[inline(always)]
 fn shorten<L: Lanes>(l: L, a: L::Wide) -> L::Wide {
     l.add(l.under_32(a), l.times_fold_32(l.over_32(a)))

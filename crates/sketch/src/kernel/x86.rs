@@ -167,7 +167,7 @@ impl Lanes for Pclmul {
     }
     #[inline(always)]
     fn under_32(self, a: __m128i) -> __m128i {
-        unsafe { _mm_and_si128(a, _mm_cvtsi32_si128(-1)) }
+        unsafe { _mm_and_si128(a, _mm_set1_epi64x(0xffff_ffff)) }
     }
     #[inline(always)]
     fn times_fold_32(self, a: __m128i) -> __m128i {
@@ -196,6 +196,21 @@ impl Lanes for Pclmul {
     #[inline(always)]
     fn join(self, a: __m128i, b: __m128i) -> __m128i {
         unsafe { _mm_unpacklo_epi64(a, b) }
+    }
+    #[inline(always)]
+    fn lower(self, a: __m128i) -> __m128i {
+        unsafe { _mm_move_epi64(a) }
+    }
+    #[inline(always)]
+    fn upper(self, a: __m128i) -> __m128i {
+        unsafe { _mm_srli_si128::<8>(a) }
+    }
+    #[inline(always)]
+    fn squares(self, a: __m128i) -> __m128i {
+        unsafe {
+            let both = _mm_shuffle_epi32::<0b1000>(a);
+            _mm_clmulepi64_si128::<0x00>(both, both)
+        }
     }
 }
 
@@ -235,7 +250,7 @@ impl Lanes for Vpclmul256 {
     }
     #[inline(always)]
     fn under_32(self, a: __m256i) -> __m256i {
-        unsafe { _mm256_and_si256(a, self.splat(u32::MAX)) }
+        unsafe { _mm256_and_si256(a, _mm256_set1_epi64x(0xffff_ffff)) }
     }
     #[inline(always)]
     fn times_fold_32(self, a: __m256i) -> __m256i {
@@ -268,6 +283,21 @@ impl Lanes for Vpclmul256 {
     #[inline(always)]
     fn join(self, a: __m256i, b: __m256i) -> __m256i {
         unsafe { _mm256_unpacklo_epi64(a, b) }
+    }
+    #[inline(always)]
+    fn lower(self, a: __m256i) -> __m256i {
+        unsafe { _mm256_unpacklo_epi64(a, _mm256_setzero_si256()) }
+    }
+    #[inline(always)]
+    fn upper(self, a: __m256i) -> __m256i {
+        unsafe { _mm256_unpackhi_epi64(a, _mm256_setzero_si256()) }
+    }
+    #[inline(always)]
+    fn squares(self, a: __m256i) -> __m256i {
+        unsafe {
+            let both = _mm256_shuffle_epi32::<0b1000>(a);
+            _mm256_clmulepi64_epi128::<0x00>(both, both)
+        }
     }
 }
 
@@ -307,7 +337,7 @@ impl Lanes for Vpclmul {
     }
     #[inline(always)]
     fn under_32(self, a: __m512i) -> __m512i {
-        unsafe { _mm512_maskz_mov_epi32(0b0001_0001_0001_0001, a) }
+        unsafe { _mm512_maskz_mov_epi32(0b0101_0101_0101_0101, a) }
     }
     #[inline(always)]
     fn times_fold_32(self, a: __m512i) -> __m512i {
@@ -337,6 +367,21 @@ impl Lanes for Vpclmul {
     #[inline(always)]
     fn join(self, a: __m512i, b: __m512i) -> __m512i {
         unsafe { _mm512_unpacklo_epi64(a, b) }
+    }
+    #[inline(always)]
+    fn lower(self, a: __m512i) -> __m512i {
+        unsafe { _mm512_maskz_mov_epi64(0b0101_0101, a) }
+    }
+    #[inline(always)]
+    fn upper(self, a: __m512i) -> __m512i {
+        unsafe { _mm512_maskz_unpackhi_epi64(0b0101_0101, a, a) }
+    }
+    #[inline(always)]
+    fn squares(self, a: __m512i) -> __m512i {
+        unsafe {
+            let both = _mm512_shuffle_epi32::<0b1000>(a);
+            _mm512_clmulepi64_epi128::<0x00>(both, both)
+        }
     }
 }
 
