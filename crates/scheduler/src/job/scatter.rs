@@ -30,20 +30,11 @@ impl Scatter {
         if (more.min(fewer) + level) * 8 < both.len() {
             return Scatter::BothWays { density: 0, samples: both.len() };
         }
-        let variance = |d: &&Difference| (u128::from(d.theirs.abs_diff(d.ours)).pow(2) << 20) / u128::from(d.ours);
-        // What came meanwhile to some of the ranges says nothing of the others. Where it is so in most of them, both sides may well have
-        // gone their own ways there.
-        let by_chance: Vec<&Difference> = both.iter().copied().filter(|d| is_chance(d)).collect();
-        let telling = if 2 * by_chance.len() > both.len() { &by_chance } else { &both };
-        let mut variances: Vec<u128> = telling.iter().map(variance).collect();
-        variances.sort_unstable();
-        // A gap in a range or two says nothing of the others.
-        let outlier = variances.get(variances.len() / 2).copied().unwrap_or(0).saturating_mul(16);
-        let samples = variances.len();
-        let sum = variances.iter().map(|variance| (*variance).min(outlier)).fold(0, u128::saturating_add);
-        let mean = u64::try_from(sum / samples.max(1) as u128).unwrap_or(u64::MAX);
-        // A sketch too small costs more than one too large: one and a half standard errors (sqrt(2 / n)) on top.
-        let error = mean.saturating_mul(3) / (2 * samples as u64).isqrt().max(1);
+        // Where one side lacks more than the other everywhere, counts tell that much; what they scatter around it is chance.
+        let [all, beyond] = [Balance(0), Balance::of(&both)].map(|balance| variance(&both, balance));
+        let (mean, samples) = all.min(beyond);
+        // A sketch too small costs more than one too large: a standard error (sqrt(2 / n)) on top.
+        let error = mean.saturating_mul(2) / (2 * samples as u64).isqrt().max(1);
         Scatter::BothWays { density: mean.saturating_add(error), samples }
     }
 
@@ -63,11 +54,54 @@ impl Scatter {
     }
 }
 
-/// Whether a count can differ so by chance: if every message were missing on one side or the other, its difference would have the
-/// variance of them all, and is hardly ever more than three standard deviations. Where it is, there is a hole or much has come since.
-fn is_chance(difference: &Difference) -> bool {
-    let Difference { theirs, ours, .. } = *difference;
-    u128::from(theirs.abs_diff(ours)).pow(2) <= 9 * (u128::from(theirs) + u128::from(ours))
+/// The variance of the counts around what is missing everywhere, in 2^20ths of the own messages, and by how many ranges.
+fn variance(differences: &[&Difference], balance: Balance) -> (u64, usize) {
+    // What came meanwhile to some of the ranges says nothing of the others. Where it is so in most of them, both sides may well have
+    // gone their own ways there.
+    let by_chance: Vec<&Difference> = differences.iter().copied().filter(|d| balance.is_chance(d)).collect();
+    let telling = if 2 * by_chance.len() > differences.len() { &by_chance } else { differences };
+    let variance = |d: &&Difference| (balance.beyond(d).pow(2) << 20) / u128::from(d.ours);
+    let mut variances: Vec<u128> = telling.iter().map(variance).collect();
+    variances.sort_unstable();
+    // A gap in a range or two says nothing of the others.
+    let outlier = variances.get(variances.len() / 2).copied().unwrap_or(0).saturating_mul(16);
+    let samples = variances.len();
+    let sum = variances.iter().map(|variance| (*variance).min(outlier)).fold(0, u128::saturating_add);
+    (u64::try_from(sum / samples.max(1) as u128).unwrap_or(u64::MAX), samples)
+}
+
+/// How much more the other side has than this one in most ranges, in 2^20ths of what both have.
+#[derive(Clone, Copy, Debug)]
+struct Balance(i128);
+
+impl Balance {
+    /// The median: what came meanwhile to some of the ranges does not change it.
+    fn of(differences: &[&Difference]) -> Balance {
+        let mut shares: Vec<i128> = differences.iter().map(|d| (more(d) << 20) / i128::from(all(d)).max(1)).collect();
+        shares.sort_unstable();
+        Balance(shares.get(shares.len() / 2).copied().unwrap_or(0))
+    }
+
+    /// How far the counts of a range are from that.
+    fn beyond(self, difference: &Difference) -> u128 {
+        (more(difference) - ((self.0 * i128::from(all(difference))) >> 20)).unsigned_abs()
+    }
+
+    /// Whether they can be so far by chance: if every message were missing on one side or the other, their difference would have the
+    /// variance of them all, and is hardly ever more than three standard deviations. Where it is, there is a hole or much has come since.
+    fn is_chance(self, difference: &Difference) -> bool {
+        self.beyond(difference).pow(2) <= 9 * u128::from(all(difference))
+    }
+}
+
+/// How many keys more the other side has.
+fn more(difference: &Difference) -> i128 {
+    i128::from(difference.theirs) - i128::from(difference.ours)
+}
+
+/// The keys of both sides.
+fn all(difference: &Difference) -> u64 {
+    difference.theirs.saturating_add(difference.ours)
 }
 
 #[cfg(test)]
@@ -91,6 +125,15 @@ mod tests {
         let filling = (0..20).map(|at| difference(1_000, 100 + 30 * at));
         let both: Vec<Difference> = lost.into_iter().chain(filling).collect();
         assert_eq!(Scatter::of(&both).expected(1_000), alone);
+    }
+
+    #[test]
+    fn what_is_missing_everywhere_hides_no_more() {
+        // Small ranges of which one side has half.
+        let small: Vec<Difference> =
+            (0..64).map(|at| difference(16 - at % 2, 7 + at % 3)).chain([difference(7, 8); 10]).collect();
+        let hidden = Scatter::of(&small).expected(8);
+        assert!(hidden <= 8, "{hidden}");
     }
 
     #[test]
