@@ -1,5 +1,5 @@
 //! Asking: whom to ask for what differs, and the request that comes of it.
-use std::{collections::BTreeMap, fmt::Debug};
+use std::{collections::BTreeMap, fmt::Debug, ops::Range};
 
 use hearken_tree::{GroupId, KeyRange};
 use hearken_wire::{Ask, Frame, RangeWant, Salt, Want};
@@ -21,6 +21,11 @@ use crate::{
 const BATCHES_PER_PEER: usize = 4;
 /// Ranges in a request from which further tasks go into another. One task has at most 1,025 ranges.
 const RANGES: usize = 2048;
+/// Keys held in the ranges of one part of a plan, about: to sketch them takes a few milliseconds. What is planned first is answered while
+/// the next is planned.
+const PART_KEYS: u64 = 1 << 17;
+/// Parts of a plan at most: each is a request of its own.
+const PARTS: u64 = 8;
 
 impl<P: Clone + Ord + Debug> Engine<P> {
     /// Hands the group's due tasks to peers that may be asked.
@@ -168,10 +173,11 @@ impl<P: Clone + Ord + Debug> Engine<P> {
         }
     }
 
-    /// Asks the index how to ask `peer` about these tasks.
+    /// Asks the index how to ask `peer` about these tasks, part by part.
     fn plan(&mut self, id: GroupId, peer: P, tasks: Vec<TaskId>) {
         let salt = self.ctx.salt();
         let Some(group) = self.groups.get_mut(&id) else { return };
+        let tasks: Vec<TaskId> = tasks.into_iter().filter(|task| group.pursuit.task(*task).is_some()).collect();
         let found = || tasks.iter().filter_map(|task| group.pursuit.task(*task));
         let mut differences: Vec<Difference> = found().map(|task| task.difference()).collect();
         let confirmed = found().all(|task| task.by_word_of(&peer));
@@ -182,19 +188,21 @@ impl<P: Clone + Ord + Debug> Engine<P> {
         let hidden = group.hidden.margin();
         tasks.iter().for_each(|task| group.pursuit.begin(*task));
         self.peers.occupy(&peer, id, true);
-        self.index(
-            id,
-            Job::Plan { salt, differences, confirmed, again, hidden },
-            Pending::Plan(Plan { peer, salt, tasks }),
-        );
+        for part in parts(&differences) {
+            let tasks = tasks.get(part.clone()).unwrap_or_default().to_vec();
+            let job = Job::Plan { salt, differences: differences.clone(), part, confirmed, again, hidden };
+            self.index(id, job, Pending::Plan(Plan { peer: peer.clone(), salt, tasks }));
+        }
     }
 
-    /// The request is ready: sent in as many frames as it takes.
+    /// A part of the request is ready: sent in as many frames as it takes.
     pub(crate) fn planned(&mut self, id: GroupId, plan: Plan<P>, ranges: Vec<RangeWant>) {
         let Plan { peer, salt, tasks } = plan;
         if !self.peers.connected(&peer) {
             return self.not_planned(id, Plan { peer, salt, tasks });
         }
+        let asked = self.exchanges.values().filter(|exchange| exchange.peer == peer).count();
+        let room = self.ctx.config.limits.serving_per_peer.saturating_sub(asked);
         let Some(group) = self.groups.get_mut(&id) else { return };
         let mut left: Vec<(TaskId, KeyRange)> = Vec::new();
         for task in tasks {
@@ -210,7 +218,7 @@ impl<P: Clone + Ord + Debug> Engine<P> {
         let mut requests = chunks(ranges, &left, &self.ctx.config.limits);
         // More would be refused as `Busy`; what is left over is planned anew once these are done.
         let now = self.ctx.now.monotonic;
-        for (_, tasks) in requests.drain(self.ctx.config.limits.serving_per_peer.min(requests.len())..) {
+        for (_, tasks) in requests.drain(room.min(requests.len())..) {
             tasks.iter().for_each(|task| group.pursuit.postpone(*task, now));
         }
         if requests.is_empty() {
@@ -273,6 +281,24 @@ impl<P: Clone + Ord + Debug> Engine<P> {
             group.pursuit.wake();
         }
     }
+}
+
+/// The parts in which differences are planned: of about as many keys each.
+fn parts(differences: &[Difference]) -> Vec<Range<usize>> {
+    let held = differences.iter().map(|difference| difference.ours).fold(0, u64::saturating_add);
+    let size = PART_KEYS.max(held.div_ceil(PARTS));
+    let (mut parts, mut start, mut keys) = (Vec::new(), 0, 0u64);
+    for (at, difference) in differences.iter().enumerate() {
+        keys = keys.saturating_add(difference.ours);
+        if keys >= size {
+            parts.push(start..at + 1);
+            (start, keys) = (at + 1, 0);
+        }
+    }
+    if start < differences.len() {
+        parts.push(start..differences.len());
+    }
+    parts
 }
 
 /// One request's ranges, and the tasks that they are about.
@@ -362,6 +388,27 @@ mod tests {
         assert!(costs.clone().all(|cost| cost <= limits.request_cost), "{:?}", costs.collect::<Vec<_>>());
         assert!(requests.len() <= 6, "{} requests", requests.len());
         assert_eq!(requests.into_iter().flat_map(|(ranges, _)| ranges).collect::<Vec<_>>(), wants);
+    }
+
+    #[test]
+    fn what_holds_many_keys_is_planned_in_parts() {
+        let differences = |keys: &[u64]| -> Vec<Difference> {
+            let of = |(at, ours): (u64, &u64)| {
+                let range = KeyRange::between(at, at + 1);
+                Difference { range, theirs: 0, ours: *ours, before: None, apart: None }
+            };
+            (0..).zip(keys).map(of).collect()
+        };
+        let sizes = |keys: &[u64]| parts(&differences(keys)).into_iter().map(|part| part.len()).collect::<Vec<_>>();
+        assert_eq!(sizes(&[]), Vec::<usize>::new());
+        assert_eq!(sizes(&[0; 100]), [100], "nothing to sketch");
+        assert_eq!(sizes(&[PART_KEYS / 4; 3]), [3]);
+        assert_eq!(sizes(&[PART_KEYS / 4; 10]), [4, 4, 2]);
+        assert_eq!(sizes(&[u64::MAX, 1, u64::MAX]), [1, 2], "a range is not cut here");
+        let many = vec![PART_KEYS; 1_000];
+        assert_eq!(sizes(&many).len() as u64, PARTS);
+        let all: Vec<usize> = parts(&differences(&many)).into_iter().flatten().collect();
+        assert_eq!(all, (0..many.len()).collect::<Vec<_>>(), "each range is in one part");
     }
 
     fn task(pursuit: &mut crate::pursuit::Pursuit<u32>, range: KeyRange) -> TaskId {

@@ -10,6 +10,8 @@ mod spread;
 mod summarise;
 mod view;
 
+use std::ops::Range;
+
 use hearken_tree::{GroupId, KeyRange, PageError};
 use hearken_wire::{Ihave, RangeWant, Salt, ShortFingerprint, Summary, Verdict, Want, Window};
 
@@ -60,8 +62,11 @@ pub enum Job {
     Plan {
         /// The request's fresh salt.
         salt: Salt,
-        /// What differs, in order and without overlaps. How many keys are held here is counted anew.
+        /// What differs, in order and without overlaps.
         differences: Vec<Difference>,
+        /// Which of them the request is to be about: how many keys are held there is counted anew. The others only tell how messages are
+        /// missing.
+        part: Range<usize>,
         /// Whether the one who is asked said that it differs there, rather than somebody unknown.
         confirmed: bool,
         /// Whether these ranges were sketched before, in vain: then more differs than counts tell.
@@ -154,9 +159,9 @@ impl Job {
             Job::Compare { salt, summary, root, within } => {
                 JobResult::Compared(compare::compare(view, &salt, &summary, root.as_ref(), &within)?)
             }
-            Job::Plan { salt, differences, confirmed, again, hidden } => {
+            Job::Plan { salt, differences, part, confirmed, again, hidden } => {
                 let margins = plan::Margins { again, hidden };
-                JobResult::Planned(plan::plan(view, salt, &differences, (confirmed, margins), workers)?)
+                JobResult::Planned(plan::plan(view, salt, (&differences, part), (confirmed, margins), workers)?)
             }
             Job::Answer { want, within, budget, spans } => {
                 answer::answer(view, &want, within, (budget, spans), workers)?

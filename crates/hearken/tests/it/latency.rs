@@ -2,25 +2,21 @@
 #![allow(clippy::unwrap_used)]
 
 use std::{
+    io::{Read as _, Write as _},
+    net::{Shutdown, TcpListener, TcpStream},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
+        mpsc,
     },
+    thread,
     time::{Duration, Instant},
 };
 
 use crate::common::{AHEAD, Gossip, NOW, Node, PATIENCE, SECOND, TOPIC, archive, config, messages, until};
 use hearken::archive::{Candidate, Committer, CommitterOptions, Origin};
 use libp2p::Multiaddr;
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{
-        TcpListener, TcpStream,
-        tcp::{OwnedReadHalf, OwnedWriteHalf},
-    },
-    sync::mpsc,
-    time::{sleep, sleep_until, timeout},
-};
+use tokio::time::{sleep, timeout};
 
 /// What the proxy adds: half of it each way.
 const ROUND_TRIP: Duration = Duration::from_millis(100);
@@ -32,20 +28,20 @@ struct Proxy {
 }
 
 impl Proxy {
-    async fn before(node: &Node) -> Proxy {
+    fn before(node: &Node) -> Proxy {
         let target = socket(&node.address);
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = format!("/ip4/127.0.0.1/tcp/{}", listener.local_addr().unwrap().port()).parse().unwrap();
         let bytes = Arc::new(AtomicU64::new(0));
         let counted = bytes.clone();
-        tokio::spawn(async move {
-            while let Ok((near, _)) = listener.accept().await {
-                let far = TcpStream::connect(&target).await.unwrap();
-                near.set_nodelay(true).unwrap();
-                far.set_nodelay(true).unwrap();
-                let ((near_read, near_write), (far_read, far_write)) = (near.into_split(), far.into_split());
-                tokio::spawn(delay(near_read, far_write, counted.clone()));
-                tokio::spawn(delay(far_read, near_write, counted.clone()));
+        thread::spawn(move || {
+            for near in listener.incoming() {
+                let (near, far) = (near.unwrap(), TcpStream::connect(&target).unwrap());
+                for stream in [&near, &far] {
+                    stream.set_nodelay(true).unwrap();
+                }
+                delay(near.try_clone().unwrap(), far.try_clone().unwrap(), counted.clone());
+                delay(far, near, counted.clone());
             }
         });
         Proxy { address, bytes }
@@ -56,27 +52,28 @@ impl Proxy {
     }
 }
 
-/// Reads on while what was read before is on its way, as a wire does.
-async fn delay(mut read: OwnedReadHalf, mut write: OwnedWriteHalf, count: Arc<AtomicU64>) {
-    let (on_its_way, mut arriving) = mpsc::channel::<(tokio::time::Instant, Vec<u8>)>(4096);
-    let writing = tokio::spawn(async move {
-        while let Some((at, bytes)) = arriving.recv().await {
-            sleep_until(at).await;
-            if write.write_all(&bytes).await.is_err() {
-                return;
+/// Reads on while what was read before is on its way, as a wire does. On threads of its own, which sleep to a tenth of a millisecond: the
+/// runtime's timers would add one or two to each way.
+fn delay(mut read: TcpStream, mut write: TcpStream, count: Arc<AtomicU64>) {
+    let (on_its_way, arriving) = mpsc::channel::<(Instant, Vec<u8>)>();
+    thread::spawn(move || {
+        for (at, bytes) in arriving {
+            thread::sleep(at.saturating_duration_since(Instant::now()));
+            if write.write_all(&bytes).is_err() {
+                break;
+            }
+        }
+        let _ = write.shutdown(Shutdown::Write);
+    });
+    thread::spawn(move || {
+        let mut buffer = vec![0; 64 << 10];
+        while let Ok(length @ 1..) = read.read(&mut buffer) {
+            count.fetch_add(length as u64, Relaxed);
+            if on_its_way.send((Instant::now() + ROUND_TRIP / 2, buffer[..length].to_vec())).is_err() {
+                break;
             }
         }
     });
-    let mut buffer = vec![0; 64 << 10];
-    while let Ok(length @ 1..) = read.read(&mut buffer).await {
-        count.fetch_add(length as u64, Relaxed);
-        let arrival = tokio::time::Instant::now() + ROUND_TRIP / 2;
-        if on_its_way.send((arrival, buffer[..length].to_vec())).await.is_err() {
-            break;
-        }
-    }
-    drop(on_its_way);
-    let _ = writing.await;
 }
 
 fn socket(address: &Multiaddr) -> String {
@@ -127,7 +124,7 @@ async fn repairs(held: usize, rounds: usize) -> Vec<Repair> {
     let options = CommitterOptions { linger: Duration::ZERO, ..CommitterOptions::default() };
     let committer = Arc::new(Committer::spawn(store.clone(), || NOW, options).unwrap());
     let requester = Node::start_storing(store, silent, Gossip::default(), Some(committer)).await;
-    let proxy = Proxy::before(&provider).await;
+    let proxy = Proxy::before(&provider);
     requester.dial_at(proxy.address.clone()).await;
     // The first repair opens the streams.
     until("the nodes are equal", || requester.status().repaired == WARMING as u64).await;

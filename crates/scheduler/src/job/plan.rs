@@ -6,6 +6,8 @@
 //! by `All`; if up to [`MAX_SKETCH`] keys are held, by a sketch with room for every key of both sides, which decodes but
 //! for a collision of short ids, gone under the next salt; if more are held, it is left to the other side, whose turn it is
 //! to ask. So a pursuit ends after at most log2(keys there) exchanges, whatever the estimates below are worth.
+use std::ops::Range;
+
 use hearken_tree::{Fingerprint, Key, KeyRange, PageError};
 use hearken_wire::{Ask, RangeWant, Salt};
 
@@ -82,24 +84,24 @@ pub(super) struct Margins {
     pub(super) hidden: u64,
 }
 
-/// The ranges to ask for, in order and without overlaps.
+/// The ranges to ask for in a part of the differences, in order and without overlaps.
 pub(super) fn plan(
     view: &View,
     salt: Salt,
-    differences: &[Difference],
+    (differences, part): (&[Difference], Range<usize>),
     (confirmed, margins): (bool, Margins),
     workers: &dyn Workers,
 ) -> Result<Vec<RangeWant>, PageError> {
-    let mut current = Vec::with_capacity(differences.len());
-    for difference in differences {
-        current.push(Difference { ours: view.held.count(&difference.range)?, ..*difference });
+    let mut current = differences.to_vec();
+    for difference in current.get_mut(part.clone()).unwrap_or_default() {
+        difference.ours = view.held.count(&difference.range)?;
     }
     let (scatter, share) = (Scatter::of(&current), Share::of(&current));
     let parts = |d: &Difference| d.theirs.abs_diff(d.ours).max(scatter.expected(d.ours)).div_ceil(PER_PART);
     let sketches = current.iter().map(parts).fold(1, u64::saturating_add);
     let narrowing = Narrowing::of(&current, scatter);
     let mut planner = Planner { view, confirmed, margins, scatter, share, narrowing, sketches, questions: Vec::new() };
-    for (at, difference) in current.iter().enumerate() {
+    for (at, difference) in current.iter().enumerate().filter(|(at, _)| part.contains(at)) {
         let left = at.checked_sub(1).and_then(|at| current.get(at));
         let right = current.get(at + 1);
         let beside_empty = (

@@ -47,7 +47,14 @@ fn reconcile(ours: &mut Tree, theirs: &Tree, rng: &mut ChaCha8Rng) -> (usize, us
     let mut differences = compared.differences;
     loop {
         let salt = Salt(rng.random());
-        let job = Job::Plan { salt, differences, confirmed: trips > 0, again: trips > 0, hidden: 0 };
+        let job = Job::Plan {
+            salt,
+            part: 0..differences.len(),
+            differences,
+            confirmed: trips > 0,
+            again: trips > 0,
+            hidden: 0,
+        };
         let JobResult::Planned(ranges) = job.run(&view(ours)).unwrap() else { panic!() };
         if ranges.is_empty() {
             return (ihave_bytes, requests, answers, trips, found);

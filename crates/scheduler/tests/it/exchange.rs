@@ -30,7 +30,10 @@ impl Side {
     }
 
     fn plan(&self, salt: Salt, differences: Vec<Difference>) -> Vec<RangeWant> {
-        match (Job::Plan { salt, differences, confirmed: true, again: true, hidden: 0 }).run(&self.view).unwrap() {
+        match (Job::Plan { salt, part: 0..differences.len(), differences, confirmed: true, again: true, hidden: 0 })
+            .run(&self.view)
+            .unwrap()
+        {
             JobResult::Planned(ranges) => ranges,
             other => panic!("{other:?}"),
         }
@@ -198,7 +201,7 @@ proptest! {
             differences.push(Difference { range, theirs, ours: 0, before: None, apart });
         }
         for confirmed in [true, false] {
-            let job = Job::Plan { salt: Salt(seed), differences: differences.clone(), confirmed, again: !confirmed, hidden: 3 };
+            let job = Job::Plan { salt: Salt(seed), differences: differences.clone(), part: 0..differences.len(), confirmed, again: !confirmed, hidden: 3 };
             let JobResult::Planned(ranges) = job.run(&side.view).unwrap() else { panic!() };
             in_order(&ranges);
             let words: usize = ranges.iter().map(|want| match &want.ask {

@@ -65,14 +65,17 @@ fn a_request_and_its_answer_are_the_same_whoever_works() {
     let (ours, theirs) = (view(lacks(700, 500)), view(lacks(900, 501)));
     let salt = Salt(7);
     let spans = theirs.kept.summary(&KeyRange::new(Key::at(0), Key::at(WINDOW.to)).unwrap(), 30).unwrap();
-    let differences = spans.into_iter().map(|span| hearken_scheduler::Difference {
-        range: span.range,
-        theirs: span.fingerprint.count,
-        ours: 0,
-        before: None,
-        apart: None,
-    });
-    let plan = Job::Plan { salt, differences: differences.collect(), confirmed: true, again: false, hidden: 0 };
+    let differences: Vec<_> = spans
+        .into_iter()
+        .map(|span| hearken_scheduler::Difference {
+            range: span.range,
+            theirs: span.fingerprint.count,
+            ours: 0,
+            before: None,
+            apart: None,
+        })
+        .collect();
+    let plan = Job::Plan { salt, part: 0..differences.len(), differences, confirmed: true, again: false, hidden: 0 };
     let JobResult::Planned(ranges) = both(&plan, &ours, 20) else { panic!() };
     assert!(ranges.iter().filter(|range| matches!(range.ask, Ask::Sketch { .. })).count() >= 20, "{ranges:?}");
 
@@ -98,7 +101,14 @@ fn small_jobs_are_done_alone() {
         before: None,
         apart: None,
     });
-    let plan = Job::Plan { salt: Salt(7), differences: differences.into(), confirmed: true, again: false, hidden: 0 };
+    let plan = Job::Plan {
+        salt: Salt(7),
+        differences: differences.into(),
+        part: 0..2,
+        confirmed: true,
+        again: false,
+        hidden: 0,
+    };
     let workers = Careless::default();
     assert!(matches!(plan.run_on(&some, &workers).unwrap(), JobResult::Planned(ranges) if ranges.len() == 2));
     assert_eq!(workers.pieces(), 0);

@@ -99,7 +99,14 @@ fn asks_back(came: bool) -> bool {
     let holds = Window { from: EPOCH - 3600 * SECOND, to: EPOCH - 60 * SECOND };
     let range = KeyRange::between(holds.from, holds.to);
     let difference = Difference { range, theirs: 40, ours: 20, before: None, apart: None };
-    let plan = Job::Plan { salt: Salt(9), differences: vec![difference], confirmed: true, again: false, hidden: 0 };
+    let plan = Job::Plan {
+        salt: Salt(9),
+        differences: vec![difference],
+        part: 0..1,
+        confirmed: true,
+        again: false,
+        hidden: 0,
+    };
     let Ok(JobResult::Planned(ranges)) = plan.run(&view(&keys[..20])) else { panic!("no plan") };
     let want = Want { request: RequestId(7), group: GROUP, salt: Salt(9), holds, ranges: ranges.into() };
     node.event(Event::Frame { from: TELLER, frame: Frame::Want(want) });
