@@ -372,12 +372,11 @@ impl Archive for Embedded {
 
     fn admit(&self, batch: &[Candidate], now: u64) -> Result<Vec<Admission>, AdmitError> {
         let floor = self.published().floor;
-        let batch = batch
-            .iter()
-            .map(|candidate| self.context.predicate.read(candidate, now, floor))
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(AdmitError::UnknownGroup)?;
-        self.write(|_| Ok(false), |ledger| ledger.admit(batch))
+        let mut judged = Vec::with_capacity(batch.len());
+        for candidate in batch {
+            judged.push(self.context.predicate.read(candidate, now, floor).map_err(AdmitError::UnknownGroup)?);
+        }
+        self.write(|_| Ok(false), |ledger| ledger.admit(judged))
     }
 
     fn view(&self, group: &GroupId) -> Result<View, ReadError> {

@@ -116,6 +116,11 @@ impl Node {
         &self.running.archive
     }
 
+    /// How much it stores.
+    pub fn stats(&self) -> ArchiveStats {
+        self.running.stats()
+    }
+
     /// Its anti-entropy.
     pub fn sync(&self) -> &AntiEntropy {
         &self.running.sync
