@@ -60,7 +60,7 @@ fn variance(differences: &[&Difference], balance: Balance) -> (u64, usize) {
     // gone their own ways there.
     let by_chance: Vec<&Difference> = differences.iter().copied().filter(|d| balance.is_chance(d)).collect();
     let telling = if 2 * by_chance.len() > differences.len() { &by_chance } else { differences };
-    let variance = |d: &&Difference| (balance.beyond(d).pow(2) << 20) / u128::from(d.ours);
+    let variance = |d: &&Difference| balance.beyond(d).saturating_pow(2).saturating_mul(1 << 20) / u128::from(d.ours);
     let mut variances: Vec<u128> = telling.iter().map(variance).collect();
     variances.sort_unstable();
     // A gap in a range or two says nothing of the others.
@@ -90,7 +90,7 @@ impl Balance {
     /// Whether they can be so far by chance: if every message were missing on one side or the other, their difference would have the
     /// variance of them all, and is hardly ever more than three standard deviations. Where it is, there is a hole or much has come since.
     fn is_chance(self, difference: &Difference) -> bool {
-        self.beyond(difference).pow(2) <= 9 * u128::from(all(difference))
+        self.beyond(difference).saturating_pow(2) <= 9 * u128::from(all(difference))
     }
 }
 
@@ -134,6 +134,16 @@ mod tests {
             (0..64).map(|at| difference(16 - at % 2, 7 + at % 3)).chain([difference(7, 8); 10]).collect();
         let hidden = Scatter::of(&small).expected(8);
         assert!(hidden <= 8, "{hidden}");
+    }
+
+    #[test]
+    fn counts_that_nobody_can_hold_overflow_nothing() {
+        let lies = [difference(u64::MAX, 1), difference(1, u64::MAX), difference(u64::MAX, u64::MAX)];
+        for differences in
+            [[lies[0]; 8], [lies[1]; 8], [lies[0], lies[1], lies[2], lies[0], lies[1], lies[2], lies[1], lies[1]]]
+        {
+            let _ = Scatter::of(&differences).expected(u64::MAX);
+        }
     }
 
     #[test]
