@@ -55,7 +55,7 @@ impl Proxy {
 /// Reads on while what was read before is on its way, as a wire does. On threads of its own, which sleep to a tenth of a millisecond: the
 /// runtime's timers would add one or two to each way.
 fn delay(mut read: TcpStream, mut write: TcpStream, count: Arc<AtomicU64>) {
-    let (on_its_way, arriving) = mpsc::channel::<(Instant, Vec<u8>)>();
+    let (on_its_way, arriving) = mpsc::sync_channel::<(Instant, Vec<u8>)>(4096);
     thread::spawn(move || {
         for (at, bytes) in arriving {
             thread::sleep(at.saturating_duration_since(Instant::now()));
