@@ -372,6 +372,7 @@ impl Archive for Embedded {
 
     fn admit(&self, batch: &[Candidate], now: u64) -> Result<Vec<Admission>, AdmitError> {
         let floor = self.published().floor;
+        // Not collected: what may fail is, without knowing how many there are, and these are large.
         let mut judged = Vec::with_capacity(batch.len());
         for candidate in batch {
             judged.push(self.context.predicate.read(candidate, now, floor).map_err(AdmitError::UnknownGroup)?);

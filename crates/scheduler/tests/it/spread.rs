@@ -39,6 +39,11 @@ impl Careless {
     }
 }
 
+fn keys(count: usize) -> Vec<Key> {
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    (0..count).map(|_| Key::new(rng.random_range(0..WINDOW.to), Id(rng.random()))).collect()
+}
+
 fn view(keys: impl Iterator<Item = Key>) -> View {
     let tree = Tree::from_sorted(keys.collect::<BTreeSet<Key>>()).unwrap();
     View { kept: tree.snapshot(), held: tree.snapshot() }
@@ -55,8 +60,7 @@ fn both(job: &Job, view: &View, pieces: usize) -> JobResult {
 
 #[test]
 fn a_request_and_its_answer_are_the_same_whoever_works() {
-    let mut rng = ChaCha8Rng::seed_from_u64(1);
-    let all: Vec<Key> = (0..60_000).map(|_| Key::new(rng.random_range(0..WINDOW.to), Id(rng.random()))).collect();
+    let all = keys(60_000);
     // In one place both lack so much that its sketch is too small, which their counts do not tell.
     let lacks = |every: usize, also: u64| {
         let lacks = move |at: usize, key: &Key| at.is_multiple_of(every) || key.timestamp() / 1_000 == also;
@@ -87,11 +91,39 @@ fn a_request_and_its_answer_are_the_same_whoever_works() {
     assert!(says(|verdict| matches!(verdict, Verdict::Finer(_))) > 0, "{verdicts:?}");
 }
 
+/// A plan in parts asks what it asks at once: the other differences tell it how messages are missing.
+#[test]
+fn a_plan_in_parts_is_the_same() {
+    let all = keys(40_000);
+    let lacks =
+        |every: usize| (0..).zip(&all).filter(move |(at, _)| !usize::is_multiple_of(*at, every)).map(|(_, key)| *key);
+    let (ours, theirs) = (view(lacks(70)), view(lacks(90)));
+    let spans = theirs.kept.summary(&KeyRange::new(Key::at(0), Key::at(WINDOW.to)).unwrap(), 30).unwrap();
+    let of = |span: hearken_tree::Span| hearken_scheduler::Difference {
+        range: span.range,
+        theirs: span.fingerprint.count,
+        ours: ours.held.count(&span.range).unwrap(),
+        before: None,
+        apart: None,
+    };
+    let differences: Vec<_> = spans.into_iter().map(of).collect();
+    let plan = |part: std::ops::Range<usize>| {
+        let differences = differences.clone();
+        let job = Job::Plan { salt: Salt(7), part, differences, confirmed: true, again: false, hidden: 0 };
+        let JobResult::Planned(ranges) = job.run(&ours).unwrap() else { panic!() };
+        ranges
+    };
+    let (whole, count) = (plan(0..differences.len()), differences.len());
+    assert!(whole.iter().filter(|want| matches!(want.ask, Ask::Sketch { .. })).count() >= 20, "{whole:?}");
+    let parts = [0..7, 7..8, 8..count].map(plan);
+    assert!(parts.iter().all(|part| !part.is_empty()), "{parts:?}");
+    assert_eq!(parts.concat(), whole);
+}
+
 /// What takes less than a millisecond is not spread.
 #[test]
 fn small_jobs_are_done_alone() {
-    let mut rng = ChaCha8Rng::seed_from_u64(1);
-    let some = view((0..1_000).map(|_| Key::new(rng.random_range(0..WINDOW.to), Id(rng.random()))));
+    let some = view(keys(1_000).into_iter());
     let half = KeyRange::new(Key::at(0), Key::at(WINDOW.to / 2)).unwrap();
     let rest = KeyRange::new(half.end(), Key::at(WINDOW.to)).unwrap();
     let differences = [half, rest].map(|range| hearken_scheduler::Difference {

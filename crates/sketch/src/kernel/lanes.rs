@@ -55,7 +55,7 @@ pub(super) trait Lanes: Copy {
 /// How many vectors go through the loop side by side: a step waits for two multiplications of about 4 cycles each, and
 /// issues three.
 const CHAINS: usize = 4;
-/// The same where each has an element in either half.
+/// Vectors for as many elements with one in either half.
 const PAIRS: usize = CHAINS / 2;
 
 /// Sums from which on it pays to make more powers to step by.
@@ -72,16 +72,16 @@ pub(super) fn short_ids<L: Lanes>(_: L, hash: &ShortIds, rows: (&[u8], usize), s
 #[inline(always)]
 pub(super) fn add_odd_powers<L: Lanes>(l: L, elements: &[u32], sums: &mut [u32]) {
     let mut wide_sums = vec![l.splat(0); sums.len()];
-    let mut groups = elements.chunks_exact(2 * L::WIDTH * PAIRS);
+    let mut groups = elements.chunks_exact(L::WIDTH * CHAINS);
     for group in &mut groups {
         add_group(l, group, &mut wide_sums);
     }
     // Zero adds nothing to any sum of powers, so it can fill up the last group.
     let rest = groups.remainder();
     if !rest.is_empty() {
-        let mut padded = [0; 2 * MAX_WIDTH * PAIRS];
+        let mut padded = [0; MAX_WIDTH * CHAINS];
         padded[..rest.len()].copy_from_slice(rest);
-        add_group(l, &padded[..2 * L::WIDTH * PAIRS], &mut wide_sums);
+        add_group(l, &padded[..L::WIDTH * CHAINS], &mut wide_sums);
     }
     for (sum, &wide) in sums.iter_mut().zip(&wide_sums) {
         let mut lanes = [0; MAX_WIDTH];
@@ -90,7 +90,7 @@ pub(super) fn add_odd_powers<L: Lanes>(l: L, elements: &[u32], sums: &mut [u32])
     }
 }
 
-/// Adds the odd powers of `2 WIDTH * PAIRS` elements.
+/// Adds the odd powers of `WIDTH * CHAINS` elements.
 #[inline(always)]
 fn add_group<L: Lanes>(l: L, group: &[u32], sums: &mut [L::Wide]) {
     let mut elements = [l.splat(0); PAIRS];
@@ -105,29 +105,20 @@ fn add_group<L: Lanes>(l: L, group: &[u32], sums: &mut [L::Wide]) {
         [] => {}
         [third] => {
             for x in elements {
-                let [low, high] = cubes(l, x, l.squares(x));
-                *third = l.add(*third, l.add(low, high));
+                add_products(l, third, (x, l.upper(x)), l.squares(x));
             }
         }
         [third, fifth] => {
             let fold_64 = l.splat(FOLD_64);
             for x in elements {
                 let step = shorten(l, l.squares(x));
-                let [low, high] = cubes(l, x, step);
-                *third = l.add(*third, l.add(low, high));
-                let (low, high) = (fold(l, low, fold_64), fold(l, high, fold_64));
-                *fifth = l.add(*fifth, l.add(l.mul(low, step), l.mul_upper(step, high)));
+                let cubes = add_products(l, third, (x, l.upper(x)), step);
+                add_products(l, fifth, (fold(l, cubes.0, fold_64), fold(l, cubes.1, fold_64)), step);
             }
         }
         rest if rest.len() < MANY_SUMS => add_steps::<L, 2>(l, elements, rest),
         rest => add_steps::<L, 4>(l, elements, rest),
     }
-}
-
-/// The cubes of the elements in the lower and in the upper halves of `x`, whose squares are given.
-#[inline(always)]
-fn cubes<L: Lanes>(l: L, x: L::Wide, squares: L::Wide) -> [L::Wide; 2] {
-    [l.mul(x, squares), l.mul_uppers(x, squares)]
 }
 
 /// Adds the powers from 3 on, `STEPS` at a time: x^k times x^2, x^4 and so on. Only the last of them is reduced, to go on from.
@@ -149,20 +140,31 @@ fn add_steps<L: Lanes, const STEPS: usize>(l: L, elements: [L::Wide; PAIRS], sum
     for sums in &mut some {
         for (step, sum) in sums.iter_mut().enumerate() {
             for i in 0..PAIRS {
-                let products = [l.mul(low[i], steps[step][i]), l.mul_upper(steps[step][i], high[i])];
-                *sum = l.add(*sum, l.add(products[0], products[1]));
+                let products = add_products(l, sum, (low[i], high[i]), steps[step][i]);
                 if step == STEPS - 1 {
-                    (low[i], high[i]) = (fold(l, products[0], fold_64), fold(l, products[1], fold_64));
+                    (low[i], high[i]) = (fold(l, products.0, fold_64), fold(l, products.1, fold_64));
                 }
             }
         }
     }
     for (step, sum) in some.into_remainder().iter_mut().enumerate() {
         for i in 0..PAIRS {
-            let products = [l.mul(low[i], steps[step][i]), l.mul_upper(steps[step][i], high[i])];
-            *sum = l.add(*sum, l.add(products[0], products[1]));
+            add_products(l, sum, (low[i], high[i]), steps[step][i]);
         }
     }
+}
+
+/// Adds to `sum` what is in the lower halves of `low` and `high`, times the lower and the upper half of `step`; both products.
+#[inline(always)]
+fn add_products<L: Lanes>(
+    l: L,
+    sum: &mut L::Wide,
+    (low, high): (L::Wide, L::Wide),
+    step: L::Wide,
+) -> (L::Wide, L::Wide) {
+    let products = (l.mul(low, step), l.mul_upper(step, high));
+    *sum = l.add(*sum, l.add(products.0, products.1));
+    products
 }
 
 #[inline(always)]
