@@ -43,13 +43,15 @@ impl<P: Clone + Ord + Debug> Engine<P> {
         free.shuffle(&mut self.ctx.rng);
         // Who has lied comes last.
         free.sort_by_key(|peer| self.peers.peer(peer).is_some_and(|peer| peer.penalty.points() > 0));
-        let (promised, open) = self.sort_by_source(id, due, &free);
+        // Those that are being asked already get their share of what is left.
+        let able = self.usable(id).filter(|(peer, _)| self.suits(id, peer, &due, false)).count();
+        let (promised, open) = self.sort_by_source(id, due, (&free, able));
         for (peer, tasks) in promised {
             free.retain(|other| *other != peer);
             self.plan(id, peer, tasks);
         }
         let only = self.usable(id).take(2).count() == 1;
-        for batch in self.batches(id, open, free.len()) {
+        for batch in self.batches(id, open, able) {
             if free.is_empty() {
                 break;
             }
@@ -98,11 +100,16 @@ impl<P: Clone + Ord + Debug> Engine<P> {
 
     /// What a neighbour said of itself is asked of that neighbour, unless it is much and others can share in it. The rest
     /// may be asked of anybody. A neighbour that is being asked already is waited for.
-    fn sort_by_source(&self, id: GroupId, due: Vec<TaskId>, free: &[P]) -> (BTreeMap<P, Vec<TaskId>>, Vec<TaskId>) {
+    fn sort_by_source(
+        &self,
+        id: GroupId,
+        due: Vec<TaskId>,
+        (free, able): (&[P], usize),
+    ) -> (BTreeMap<P, Vec<TaskId>>, Vec<TaskId>) {
         let (mut promised, mut open) = (BTreeMap::<P, Vec<TaskId>>::new(), Vec::new());
         let Some(group) = self.groups.get(&id) else { return (promised, open) };
         let total: u64 = due.iter().filter_map(|task| group.pursuit.task(*task)).map(|task| task.claim()).sum();
-        let much = total > self.ctx.config.limits.share && free.len() > 1;
+        let much = total > self.ctx.config.limits.share && able > 1;
         for id in due {
             let Some(task) = group.pursuit.task(id) else { continue };
             match &task.source {

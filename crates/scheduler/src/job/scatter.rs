@@ -7,6 +7,10 @@ pub(super) const AGREED: usize = 6;
 /// Ranges by whose counts it is known to a half how far messages are missing.
 const MANY_SAMPLES: usize = 16;
 
+/// Differences in 2^20 messages beyond which losses by chance are not what makes counts scatter, as a rule: one side is being filled
+/// while they are compared.
+const LIKELY: u64 = 1 << 18;
+
 /// How far messages are missing on both sides, by how the counts of ranges scatter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Scatter {
@@ -32,7 +36,10 @@ impl Scatter {
         }
         // Where one side lacks more than the other everywhere, counts tell that much; what they scatter around it is chance.
         let [all, beyond] = [Balance(0), Balance::of(&both)].map(|balance| variance(&both, balance));
-        let (mean, samples) = all.min(beyond);
+        let (overall, between) = (all.min(beyond), steps(&both));
+        // By chance they would be about the same.
+        let filling = overall.0 > LIKELY && between.0 < overall.0 / 4;
+        let (mean, samples) = if filling { between } else { overall };
         // A sketch too small costs more than one too large: a standard error (sqrt(2 / n)) on top.
         let error = mean.saturating_mul(2) / (2 * samples as u64).isqrt().max(1);
         Scatter::BothWays { density: mean.saturating_add(error), samples }
@@ -56,14 +63,29 @@ impl Scatter {
 
 /// The variance of the counts around what is missing everywhere, in 2^20ths of the own messages, and by how many ranges.
 fn variance(differences: &[&Difference], balance: Balance) -> (u64, usize) {
-    // What came meanwhile to some of the ranges says nothing of the others. Where it is so in most of them, both sides may well have
-    // gone their own ways there.
+    // What came meanwhile to some of the ranges says nothing of the others. Where it is so in nearly all of them, both sides may well
+    // have gone their own ways there.
     let by_chance: Vec<&Difference> = differences.iter().copied().filter(|d| balance.is_chance(d)).collect();
-    let telling = if 2 * by_chance.len() > differences.len() { &by_chance } else { differences };
+    let telling = if by_chance.len() >= AGREED { &by_chance } else { differences };
     let variance = |d: &&Difference| balance.beyond(d).saturating_pow(2).saturating_mul(1 << 20) / u128::from(d.ours);
-    let mut variances: Vec<u128> = telling.iter().map(variance).collect();
+    mean(telling.iter().map(variance).collect())
+}
+
+/// The same from one range to the next: where one side is being filled, neighbouring ranges are filled about as far.
+fn steps(differences: &[&Difference]) -> (u64, usize) {
+    let step = |pair: &[&Difference]| {
+        let [left, right] = pair else { return 0 };
+        // Of the share that the one side has more: how far it goes, and how far it would if every message were a difference.
+        let [a, b] = [left, right].map(|d| (more(d) << 20) / i128::from(all(d)).max(1));
+        let [x, y] = [left, right].map(|d| (u128::from(d.ours) << 40) / u128::from(all(d)).saturating_pow(2).max(1));
+        (a - b).unsigned_abs().saturating_pow(2).saturating_mul(1 << 20) / (x + y).max(1)
+    };
+    mean(differences.windows(2).map(step).collect())
+}
+
+/// The mean of variances, and how many they are. A gap in a range or two says nothing of the others.
+fn mean(mut variances: Vec<u128>) -> (u64, usize) {
     variances.sort_unstable();
-    // A gap in a range or two says nothing of the others.
     let outlier = variances.get(variances.len() / 2).copied().unwrap_or(0).saturating_mul(16);
     let samples = variances.len();
     let sum = variances.iter().map(|variance| (*variance).min(outlier)).fold(0, u128::saturating_add);
@@ -125,6 +147,17 @@ mod tests {
         let filling = (0..20).map(|at| difference(1_000, 100 + 30 * at));
         let both: Vec<Difference> = lost.into_iter().chain(filling).collect();
         assert_eq!(Scatter::of(&both).expected(1_000), alone);
+    }
+
+    #[test]
+    fn what_is_being_filled_hides_no_more() {
+        // One side has all in half of the ranges, and lacks 5 % in the others.
+        let ours = [1_888, 1_942, 2_098, 2_549, 1_771, 1_840, 1_679, 1_856, 2_060, 1_573];
+        let theirs = [1_895, 1_944, 2_101, 2_546, 1_767, 1_924, 1_778, 1_949, 2_170, 1_645];
+        let half: Vec<Difference> =
+            theirs.into_iter().zip(ours).map(|(theirs, ours)| difference(theirs, ours)).collect();
+        let hidden = Scatter::of(&half).expected(2_000);
+        assert!(hidden < 200, "{hidden}");
     }
 
     #[test]

@@ -123,6 +123,24 @@ fn an_empty_node_among_full_ones_asks_several() {
     no_blame(&net);
 }
 
+/// Who is done first is not asked for all of the rest while the others are at their first part.
+#[test]
+fn who_is_quick_leaves_the_others_their_share() {
+    let all = keys(3, 20_000, 60.0, 3500.0);
+    let mut net = Net::new(test_config(), 3);
+    net.add([]);
+    for node in 1..5 {
+        net.add(all.iter().copied());
+        net.nodes[node].lag = Duration::from_millis(100) * u32::try_from(node).unwrap();
+        net.connect(0, node);
+    }
+    net.run_while(INTERVAL, |net| !net.equal());
+    let served: Vec<u64> = net.nodes.iter().skip(1).map(|node| node.traffic.served).collect();
+    assert!(net.equal() && served.iter().all(|served| *served < 8_000), "{served:?}");
+    assert!(served[0] > served[3], "a quick one gets more: {served:?}");
+    no_blame(&net);
+}
+
 #[test]
 fn refused_messages_are_fetched_once() {
     let mut net = lossy_network(6, 0.1, 4);

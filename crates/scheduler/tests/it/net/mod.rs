@@ -61,6 +61,8 @@ pub struct Node {
     pub refuses: fn(&Key) -> bool,
     /// How far its wall clock is off, in seconds.
     pub skew: i64,
+    /// How much longer than others it takes to send anything.
+    pub lag: Duration,
     pub traffic: Traffic,
     /// The first request that it sent.
     pub first_want: Option<RequestId>,
@@ -202,6 +204,7 @@ impl Net {
             held: tree,
             refuses: |_| false,
             skew: 0,
+            lag: Duration::ZERO,
             traffic: Traffic::default(),
             first_want: None,
             offences: Vec::new(),
@@ -458,7 +461,7 @@ impl Net {
             self.connect(from, to);
             return;
         }
-        let at = self.now + self.latency;
+        let at = self.now + self.latency + self.nodes[from].lag;
         if to >= self.nodes.len() {
             return;
         }
