@@ -146,6 +146,20 @@ impl<P: Clone + Ord> Pursuit<P> {
         }
     }
 
+    /// So many messages in `range` can be had at once: what waits there for them, and for no more, does not have to. Whether nothing
+    /// is in the way then.
+    pub(crate) fn make_way(&mut self, range: &KeyRange, messages: u64) -> bool {
+        let inside: Vec<TaskId> = self.overlapping(range).map(|(id, _)| id).collect();
+        let tasks = || inside.iter().filter_map(|id| self.tasks.get(id));
+        let claims = tasks().map(Task::claim).fold(0, u64::saturating_add);
+        let waiting = tasks().all(|task| task.not_before.is_some() && range.covers(&task.range));
+        let free = waiting && claims <= messages;
+        if free {
+            inside.into_iter().for_each(|id| drop(self.finish(id)));
+        }
+        free
+    }
+
     /// The tasks whose time has come, in order of their ranges.
     pub(crate) fn due(&self, now: Duration) -> Vec<TaskId> {
         if now < self.stalled_until {
@@ -264,5 +278,36 @@ impl<P: Clone + Ord> Pursuit<P> {
         let task = Task { range, theirs, ours, apart, source, way, tried, unconfirmed, failed, not_before };
         self.tasks.insert(id, task);
         id
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waits_makes_way_for_as_much() {
+        let range = KeyRange::between;
+        let missing = |range: KeyRange, theirs| Difference { range, theirs, ours: 1, before: None, apart: None };
+        let waiting = || {
+            let mut pursuit = Pursuit::<u32>::new();
+            for at in [10, 20] {
+                let task = pursuit.lock(missing(range(at, at + 5), 2), Source::Hint, Way::default());
+                assert!(pursuit.unconfirmed(task, Some(&7), Duration::ZERO));
+            }
+            pursuit
+        };
+        let mut pursuit = waiting();
+        assert!(!pursuit.make_way(&range(0, 50), 1), "one of two messages");
+        assert!(!pursuit.make_way(&range(0, 22), 9), "it may be about what lies outside");
+        assert_eq!(pursuit.len(), 2);
+        assert!(pursuit.make_way(&range(0, 50), 2));
+        assert_eq!(pursuit.len(), 0);
+        assert!(pursuit.make_way(&range(0, 50), 2), "nothing is in the way");
+
+        let mut pursuit = waiting();
+        pursuit.lock(missing(range(30, 40), 2), Source::Hint, Way::default());
+        assert!(!pursuit.make_way(&range(0, 50), 9), "some of it may be coming");
+        assert_eq!(pursuit.len(), 3);
     }
 }

@@ -267,6 +267,9 @@ impl<P: Clone + Ord + Debug> Engine<P> {
         (want, repairs): (&WantHead, u64),
         missing: Vec<(KeyRange, Vec<u32>)>,
     ) {
+        if self.paused {
+            return;
+        }
         let now = self.ctx.now;
         let Some(group) = self.groups.get_mut(&id) else { return };
         let own = window::settled(&self.ctx.config, &group.config, now.unix);
@@ -274,16 +277,16 @@ impl<P: Clone + Ord + Debug> Engine<P> {
         let mut bytes = 0;
         for (range, ids) in missing {
             let fits = bytes < self.ctx.config.limits.request_bytes && tasks.len() < self.ctx.config.limits.tasks;
-            let free = !group.pursuit.overlaps(&range) && !group.took_since(&range, repairs);
-            if fits && window::covers(&own, &range) && free {
-                let difference = Difference { range, theirs: ids.len() as u64, ours: 0, before: None, apart: None };
+            let messages = ids.len() as u64;
+            let asks = fits && window::covers(&own, &range) && !group.took_since(&range, repairs);
+            if asks && group.pursuit.make_way(&range, messages) {
+                let difference = Difference { range, theirs: messages, ours: 0, before: None, apart: None };
                 tasks.push(group.pursuit.lock(difference, Source::Peer(peer.clone()), Way::default()));
                 bytes += 16 + 4 * ids.len();
                 ranges.push(RangeWant { range, ask: Ask::Ids(ids) });
             }
         }
-        if ranges.is_empty() || self.paused {
-            tasks.into_iter().for_each(|task| drop(group.pursuit.finish(task)));
+        if ranges.is_empty() {
             return;
         }
         group.confirmed(&mut self.ctx);
