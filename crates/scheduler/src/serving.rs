@@ -271,6 +271,8 @@ impl<P: Clone + Ord + Debug> Engine<P> {
             return;
         }
         let now = self.ctx.now;
+        // For a liar's word nothing is given up that may be had elsewhere.
+        let honest = self.peers.peer(peer).is_some_and(|peer| peer.penalty.points() == 0);
         let Some(group) = self.groups.get_mut(&id) else { return };
         let own = window::settled(&self.ctx.config, &group.config, now.unix);
         let (mut ranges, mut tasks) = (Vec::new(), Vec::new());
@@ -279,7 +281,8 @@ impl<P: Clone + Ord + Debug> Engine<P> {
             let fits = bytes < self.ctx.config.limits.request_bytes && tasks.len() < self.ctx.config.limits.tasks;
             let messages = ids.len() as u64;
             let asks = fits && window::covers(&own, &range) && !group.took_since(&range, repairs);
-            if asks && group.pursuit.make_way(&range, messages) {
+            let waiting = if honest { messages } else { 0 };
+            if asks && group.pursuit.make_way(&range, waiting) {
                 let difference = Difference { range, theirs: messages, ours: 0, before: None, apart: None };
                 tasks.push(group.pursuit.lock(difference, Source::Peer(peer.clone()), Way::default()));
                 bytes += 16 + 4 * ids.len();
