@@ -52,6 +52,8 @@ pub(crate) struct Task<P> {
     pub(crate) tried: BTreeSet<P>,
     unconfirmed: u32,
     failed: u32,
+    /// Whether a neighbour has shown what is missing there while it waited.
+    shown: bool,
     /// When to ask; `None` while it is being asked.
     not_before: Option<Duration>,
 }
@@ -146,18 +148,26 @@ impl<P: Clone + Ord> Pursuit<P> {
         }
     }
 
-    /// So many messages in `range` can be had at once: what waits there for them, and for no more, does not have to. Whether nothing
-    /// is in the way then.
+    /// A neighbour shows so many messages to be missing in `range`. Whether they are asked for there and then: nothing is in the way, or
+    /// what waits there does so for them, and for no more. That is asked for with others when its time has come, unless it is shown
+    /// again meanwhile: each who does so had to sketch it.
     pub(crate) fn make_way(&mut self, range: &KeyRange, messages: u64) -> bool {
         let inside: Vec<TaskId> = self.overlapping(range).map(|(id, _)| id).collect();
         let tasks = || inside.iter().filter_map(|id| self.tasks.get(id));
         let claims = tasks().map(Task::claim).fold(0, u64::saturating_add);
         let waiting = tasks().all(|task| task.not_before.is_some() && range.covers(&task.range));
-        let free = waiting && claims <= messages;
-        if free {
-            inside.into_iter().for_each(|id| drop(self.finish(id)));
+        let again = tasks().all(|task| task.shown);
+        if !waiting || claims > messages {
+            return false;
         }
-        free
+        for id in inside {
+            if again {
+                self.finish(id);
+            } else if let Some(task) = self.tasks.get_mut(&id) {
+                task.shown = true;
+            }
+        }
+        again
     }
 
     /// The tasks whose time has come, in order of their ranges.
@@ -273,9 +283,9 @@ impl<P: Clone + Ord> Pursuit<P> {
         let id = TaskId(self.next);
         self.next += 1;
         let Difference { range, theirs, ours, apart, .. } = difference;
-        let (tried, unconfirmed, failed) = (BTreeSet::new(), 0, 0);
+        let (tried, unconfirmed, failed, shown) = (BTreeSet::new(), 0, 0, false);
         self.starts.insert((range.start(), id));
-        let task = Task { range, theirs, ours, apart, source, way, tried, unconfirmed, failed, not_before };
+        let task = Task { range, theirs, ours, apart, source, way, tried, unconfirmed, failed, shown, not_before };
         self.tasks.insert(id, task);
         id
     }
@@ -300,14 +310,17 @@ mod tests {
         let mut pursuit = waiting();
         assert!(!pursuit.make_way(&range(0, 50), 1), "one of two messages");
         assert!(!pursuit.make_way(&range(0, 22), 9), "it may be about what lies outside");
+        assert!(!pursuit.make_way(&range(0, 50), 2), "their time will come");
         assert_eq!(pursuit.len(), 2);
-        assert!(pursuit.make_way(&range(0, 50), 2));
+        assert!(pursuit.make_way(&range(0, 50), 2), "shown twice");
         assert_eq!(pursuit.len(), 0);
         assert!(pursuit.make_way(&range(0, 50), 2), "nothing is in the way");
 
         let mut pursuit = waiting();
         pursuit.lock(missing(range(30, 40), 2), Source::Hint, Way::default());
-        assert!(!pursuit.make_way(&range(0, 50), 9), "some of it may be coming");
+        for _ in 0..3 {
+            assert!(!pursuit.make_way(&range(0, 50), 9), "some of it may be coming");
+        }
         assert_eq!(pursuit.len(), 3);
     }
 }
