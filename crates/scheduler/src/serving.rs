@@ -281,8 +281,8 @@ impl<P: Clone + Ord + Debug> Engine<P> {
             let fits = bytes < self.ctx.config.limits.request_bytes && tasks.len() < self.ctx.config.limits.tasks;
             let messages = ids.len() as u64;
             let asks = fits && window::covers(&own, &range) && !group.took_since(&range, repairs);
-            let waiting = if honest { messages } else { 0 };
-            if asks && group.pursuit.make_way(&range, waiting) {
+            let believed = if honest { messages } else { 0 };
+            if asks && group.pursuit.make_way(&range, believed) {
                 let difference = Difference { range, theirs: messages, ours: 0, before: None, apart: None };
                 tasks.push(group.pursuit.lock(difference, Source::Peer(peer.clone()), Way::default()));
                 bytes += 16 + 4 * ids.len();

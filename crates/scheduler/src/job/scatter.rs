@@ -1,7 +1,7 @@
 //! What the counts of all ranges together tell of differences that no count shows.
 use super::Difference;
 
-/// Ranges whose counts have to agree on who lacks something, before it is believed that the other side lacks nothing.
+/// Ranges whose counts have to agree before they are believed: on who lacks something, or that it is lost by chance.
 pub(super) const AGREED: usize = 6;
 
 /// Ranges by whose counts it is known to a half how far messages are missing.
@@ -63,8 +63,8 @@ impl Scatter {
 
 /// The variance of the counts around what is missing everywhere, in 2^20ths of the own messages, and by how many ranges.
 fn variance(differences: &[&Difference], balance: Balance) -> (u64, usize) {
-    // What came meanwhile to some of the ranges says nothing of the others. Where it is so in nearly all of them, both sides may well
-    // have gone their own ways there.
+    // What came meanwhile to some of the ranges says nothing of the others. Where that leaves too few, both sides may well have gone their
+    // own ways.
     let by_chance: Vec<&Difference> = differences.iter().copied().filter(|d| balance.is_chance(d)).collect();
     let telling = if by_chance.len() >= AGREED { &by_chance } else { differences };
     let variance = |d: &&Difference| balance.beyond(d).saturating_pow(2).saturating_mul(1 << 20) / u128::from(d.ours);

@@ -1,10 +1,13 @@
-//! An answer is made of the index as it stood when a thread was free for it: what has come since is not asked for again.
+//! What a neighbour's sketch shows to be missing is asked for, unless it came meanwhile (an answer is made of the index as it stood when a
+//! thread was free for it) or waits to be asked for elsewhere.
 #![allow(clippy::unwrap_used)]
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use hearken_scheduler::{Action, Admitted, Config, Difference, Engine, Event, Job, JobResult, Now, Ticket, View};
+use hearken_scheduler::{
+    Action, Admitted, Config, Difference, Engine, Event, GossipId, Job, JobResult, Now, Ticket, View,
+};
 use hearken_tree::{GroupId, Id, Key, KeyRange, Tree};
 use hearken_wire::{Answer, Ask, Frame, RequestId, Salt, Want, Window};
 
@@ -15,6 +18,8 @@ const EPOCH: u64 = 1_700_000_000 * SECOND;
 const GIVER: u32 = 1;
 /// Has a part, and tells so by sketches.
 const TELLER: u32 = 2;
+/// What all hold settled.
+const HOLDS: Window = Window { from: EPOCH - 3600 * SECOND, to: EPOCH - 60 * SECOND };
 
 fn view(keys: &[Key]) -> View {
     let set = Tree::from_sorted(keys.iter().copied()).unwrap().snapshot();
@@ -77,41 +82,49 @@ impl Empty {
         self.event(Event::Frame { from: GIVER, frame: answer });
     }
 
+    /// The teller holds `keys` and sketches them: what comes of looking that up.
+    fn sketched(&mut self, keys: &[Key], request: u64) -> Event<u32> {
+        let range = KeyRange::between(HOLDS.from, HOLDS.to);
+        let ours = keys.len() as u64;
+        let difference = Difference { range, theirs: 2 * ours, ours, before: None, apart: None };
+        let plan = Job::Plan {
+            salt: Salt(9),
+            differences: vec![difference],
+            part: 0..1,
+            confirmed: true,
+            again: false,
+            hidden: 0,
+        };
+        let Ok(JobResult::Planned(ranges)) = plan.run(&view(keys)) else { panic!("no plan") };
+        let request = RequestId(request);
+        let want = Want { request, group: GROUP, salt: Salt(9), holds: HOLDS, ranges: ranges.into() };
+        self.event(Event::Frame { from: TELLER, frame: Frame::Want(want) });
+        let (ticket, job) = self.jobs.pop().unwrap();
+        Event::Indexed { ticket, result: job.run(&view(&[])) }
+    }
+
     fn asks_back(&self) -> bool {
         let ids = |frame: &Frame| matches!(frame, Frame::Want(want) if want.ranges.iter().any(|r| matches!(r.ask, Ask::Ids(_))));
         self.sent.iter().any(|(to, frame)| *to == TELLER && ids(frame))
     }
 }
 
+fn keys() -> Vec<Key> {
+    (0..100).map(|at: u64| Key::new(EPOCH - (1000 - at) * SECOND, Id(blake3::hash(&at.to_be_bytes()).into()))).collect()
+}
+
 /// Whether the empty node asks the teller for what its sketch shows to be missing, if that `came` from the giver while the answer
 /// was computed.
 fn asks_back(came: bool) -> bool {
-    let key = |at: u64| Key::new(EPOCH - (1000 - at) * SECOND, Id(blake3::hash(&at.to_be_bytes()).into()));
-    let keys: Vec<Key> = (0..100).map(key).collect();
+    let keys = keys();
     let mut node = Empty::new();
 
     node.event(Event::Connected(GIVER));
     node.compute();
     let probe = node.want();
 
-    // What the teller asks about is being looked up.
     node.event(Event::Connected(TELLER));
-    let holds = Window { from: EPOCH - 3600 * SECOND, to: EPOCH - 60 * SECOND };
-    let range = KeyRange::between(holds.from, holds.to);
-    let difference = Difference { range, theirs: 40, ours: 20, before: None, apart: None };
-    let plan = Job::Plan {
-        salt: Salt(9),
-        differences: vec![difference],
-        part: 0..1,
-        confirmed: true,
-        again: false,
-        hidden: 0,
-    };
-    let Ok(JobResult::Planned(ranges)) = plan.run(&view(&keys[..20])) else { panic!("no plan") };
-    let want = Want { request: RequestId(7), group: GROUP, salt: Salt(9), holds, ranges: ranges.into() };
-    node.event(Event::Frame { from: TELLER, frame: Frame::Want(want) });
-    let (ticket, job) = node.jobs.pop().unwrap();
-    let result = job.run(&view(&[]));
+    let looked_up = node.sketched(&keys[..20], 7);
 
     if came {
         node.answered_by(&keys, probe);
@@ -127,7 +140,7 @@ fn asks_back(came: bool) -> bool {
         let outcome = Admitted { stored: messages.len() as u64, ..Admitted::default() };
         node.event(Event::Admitted { ticket, outcome });
     }
-    node.event(Event::Indexed { ticket, result });
+    node.event(looked_up);
     node.asks_back()
 }
 
@@ -135,4 +148,39 @@ fn asks_back(came: bool) -> bool {
 fn what_came_meanwhile_is_not_asked_for_again() {
     assert!(asks_back(false));
     assert!(!asks_back(true));
+}
+
+/// The giver has forwarded an announcement of messages that it lacks, so that they wait to be asked for elsewhere. The teller sketches so many
+/// keys, time after time, after it has perhaps `lied`: how often until it is asked.
+fn asked_back_after(announced: usize, sketched: usize, lied: bool) -> Option<u64> {
+    let keys = keys();
+    let mut node = Empty::new();
+    node.event(Event::Connected(GIVER));
+    node.compute();
+    let probe = node.want();
+    node.answered_by(&[], probe);
+
+    let job = Job::Summarise { group: GROUP, window: HOLDS, spans: 1, salt: Salt(3), budget: usize::MAX };
+    let Ok(JobResult::Summary(ihave)) = job.run(&view(&keys[..announced])) else { panic!("no summary") };
+    node.event(Event::Gossip { from: GIVER, id: GossipId(1), ihave });
+    node.compute();
+    let want = node.want();
+    node.answered_by(&[], want);
+
+    node.event(Event::Connected(TELLER));
+    if lied {
+        node.event(Event::Garbage(TELLER));
+    }
+    (1..4).find(|request| {
+        let looked_up = node.sketched(&keys[..sketched], *request);
+        node.event(looked_up);
+        node.asks_back()
+    })
+}
+
+#[test]
+fn what_waits_is_asked_for_when_it_is_shown_twice() {
+    assert_eq!(asked_back_after(20, 20, false), Some(2));
+    assert_eq!(asked_back_after(21, 20, false), None, "not all of it is there");
+    assert_eq!(asked_back_after(20, 20, true), None, "by the word of one that has lied");
 }
