@@ -19,13 +19,15 @@ fn only_another_cluster_is_foreign() {
     assert!(!of(Some(66)).foreign(&of(None)) && !of(None).foreign(&of(Some(1))));
 }
 
-/// Clients encode the shards packed, as protobuf's third version does, or one by one.
+/// Some encode the shards packed, as protobuf's third version does, others one by one, and JavaScript clients read only that.
 #[test]
-fn both_encodings_of_shards_are_read() {
+fn both_encodings_of_shards_are_read_and_the_one_that_all_read_is_written() {
     let expected = Metadata { cluster_id: Some(66), shards: vec![0, 1] };
-    for bytes in [&[0x08, 66, 0x12, 2, 0, 1][..], &[0x08, 66, 0x10, 0, 0x10, 1]] {
+    let one_by_one = [0x08, 66, 0x10, 0, 0x10, 1];
+    for bytes in [&[0x08, 66, 0x12, 2, 0, 1][..], &one_by_one] {
         assert_eq!(Metadata::decode(bytes), Ok(expected.clone()));
     }
+    assert_eq!(expected.encode_to_vec(), one_by_one);
 }
 
 proptest::proptest! {

@@ -23,12 +23,14 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, timeout};
 
 use super::SetupError;
+use super::relay::RELAY_PROTOCOL;
 use crate::config::StoreConfig;
 
 /// [`STORE_PROTOCOL`] as libp2p wants it.
 pub(super) const STORE: StreamProtocol = StreamProtocol::new(STORE_PROTOCOL);
 /// [`METADATA_PROTOCOL`] as libp2p wants it.
 pub(super) const METADATA: StreamProtocol = StreamProtocol::new(METADATA_PROTOCOL);
+const RELAY: StreamProtocol = StreamProtocol::new(RELAY_PROTOCOL);
 
 /// Streams that are served at a time.
 const STREAMS: usize = 256;
@@ -51,8 +53,7 @@ const BURST: u32 = 10;
 pub(crate) struct Protocols {
     tasks: JoinSet<()>,
     control: Control,
-    metadata: Metadata,
-    foreign: mpsc::Sender<PeerId>,
+    network: Network,
 }
 
 /// Serves Store v3 out of the archive, and metadata of these topics. Peers of other networks are reported through `foreign`.
@@ -70,9 +71,10 @@ pub(crate) fn serve(
         tasks.spawn(accept(streams, move |peer, stream| store.clone().serve(peer, stream)));
     }
     let streams = control.accept(METADATA).map_err(SetupError::new)?;
-    let own = metadata.clone();
-    tasks.spawn(accept(streams, move |_, stream| tell(stream, own.clone())));
-    Ok(Protocols { tasks, control, metadata, foreign })
+    let network = Network { own: metadata, foreign };
+    let told = network.clone();
+    tasks.spawn(accept(streams, move |peer, stream| told.clone().tell(peer, stream)));
+    Ok(Protocols { tasks, control, network })
 }
 
 impl Protocols {
@@ -81,26 +83,22 @@ impl Protocols {
         self.tasks.shutdown().await;
     }
 
-    /// A peer has told what it speaks: asks those that can say it for their network.
+    /// A peer has told what it speaks: asks those for their network that relay. Light clients bring nothing in, and those in
+    /// JavaScript ask by themselves, on the stream that they are asked on if there is one: then neither has an answer.
     pub(crate) fn on_protocols(&mut self, peer: PeerId, protocols: &[StreamProtocol]) {
         while self.tasks.try_join_next().is_some() {}
-        if !protocols.contains(&METADATA) || self.tasks.len() > STREAMS {
+        if ![METADATA, RELAY].iter().all(|needed| protocols.contains(needed)) || self.tasks.len() > STREAMS {
             return;
         }
-        let (mut control, own, foreign) = (self.control.clone(), self.metadata.clone(), self.foreign.clone());
+        let (mut control, network) = (self.control.clone(), self.network.clone());
         self.tasks.spawn(async move {
             let asked = async {
                 let stream = control.open_stream(peer, METADATA).await.map_err(io::Error::other)?;
-                ask(stream, &own).await
+                ask(stream, &network.own).await
             };
-            match timeout(REQUEST, asked).await {
-                Ok(Ok(theirs)) if own.foreign(&theirs) => {
-                    tracing::info!(%peer, cluster = theirs.cluster_id, "a peer of another network: disconnecting");
-                    let _ = foreign.send(peer).await;
-                }
-                Ok(Ok(_)) => {}
-                Ok(Err(error)) => tracing::debug!(%peer, %error, "metadata was not told"),
-                Err(_) => tracing::debug!(%peer, "metadata was not told in time"),
+            match within(REQUEST, asked).await {
+                Ok(theirs) => network.judge(peer, &theirs).await,
+                Err(error) => tracing::debug!(%peer, %error, "metadata was not told"),
             }
         });
     }
@@ -206,14 +204,33 @@ fn busy(request_id: &str) -> StoreResponse {
     failure(&request, StatusCode::Unavailable, "too many ask at a time: ask again later")
 }
 
-/// The metadata server.
-async fn tell(mut stream: Stream, own: Metadata) -> io::Result<()> {
-    within(REQUEST, async {
-        let _theirs: Metadata = read_frame(&mut stream, METADATA_MAX).await?;
-        write_frame(&mut stream, &own).await?;
-        stream.close().await
-    })
-    .await
+/// The network that this node is of.
+#[derive(Clone)]
+struct Network {
+    own: Metadata,
+    foreign: mpsc::Sender<PeerId>,
+}
+
+impl Network {
+    /// The metadata server. Who asks tells its own.
+    async fn tell(self, peer: PeerId, mut stream: Stream) -> io::Result<()> {
+        let theirs = within(REQUEST, async {
+            let theirs = read_frame(&mut stream, METADATA_MAX).await?;
+            write_frame(&mut stream, &self.own).await?;
+            stream.close().await?;
+            Ok(theirs)
+        })
+        .await?;
+        self.judge(peer, &theirs).await;
+        Ok(())
+    }
+
+    async fn judge(&self, peer: PeerId, theirs: &Metadata) {
+        if self.own.foreign(theirs) {
+            tracing::info!(%peer, cluster = theirs.cluster_id, "a peer of another network: disconnecting");
+            let _ = self.foreign.send(peer).await;
+        }
+    }
 }
 
 /// The metadata client. Some servers read to the end before they answer.
