@@ -12,13 +12,15 @@ use crate::{
     job::cost,
     metrics,
     pending::{Pending, Plan},
-    pursuit::{Source, TaskId},
+    pursuit::{Source, Task, TaskId},
     ranges::overlapping,
     window,
 };
 
 /// A large gap is cut into so many batches for each peer that may be asked, so that a quick one gets more of them.
 const BATCHES_PER_PEER: usize = 4;
+/// Where less than this part of the messages is missing, they are few.
+const FEW_MISSING: u64 = 8;
 /// Ranges in a request from which further tasks go into another. One task has at most 1,025 ranges.
 const RANGES: usize = 2048;
 /// Keys held in the ranges of one part of a plan, about: to sketch them takes a few milliseconds. What is planned first is answered while
@@ -98,8 +100,9 @@ impl<P: Clone + Ord + Debug> Engine<P> {
         self.unadmitted >= limits.unadmitted_bytes || self.download.level(cap, self.ctx.now.monotonic) <= 0.0
     }
 
-    /// What a neighbour said of itself is asked of that neighbour, unless it is much and others can share in it. The rest
-    /// may be asked of anybody. A neighbour that is being asked already is waited for.
+    /// What a neighbour said of itself is asked of that neighbour, unless it is much and others can share in it: where only a few messages
+    /// of many are missing, others may lack more than that, and sketches for these few would be made for nothing. The rest may be asked
+    /// of anybody. A neighbour that is being asked already is waited for.
     fn sort_by_source(
         &self,
         id: GroupId,
@@ -108,13 +111,14 @@ impl<P: Clone + Ord + Debug> Engine<P> {
     ) -> (BTreeMap<P, Vec<TaskId>>, Vec<TaskId>) {
         let (mut promised, mut open) = (BTreeMap::<P, Vec<TaskId>>::new(), Vec::new());
         let Some(group) = self.groups.get(&id) else { return (promised, open) };
-        let total: u64 = due.iter().filter_map(|task| group.pursuit.task(*task)).map(|task| task.claim()).sum();
+        let shared = |task: &&Task<P>| task.claim() > task.theirs / FEW_MISSING;
+        let total: u64 = due.iter().filter_map(|task| group.pursuit.task(*task)).filter(shared).map(Task::claim).sum();
         let much = total > self.ctx.config.limits.share && able > 1;
         for id in due {
             let Some(task) = group.pursuit.task(id) else { continue };
             match &task.source {
                 Source::Peer(peer)
-                    if (!much || !task.tried.is_empty())
+                    if (!much || !shared(&task) || !task.tried.is_empty())
                         && !task.tried.contains(peer)
                         && self.may_ask(group.config.id, peer) =>
                 {

@@ -1,4 +1,5 @@
 //! The engine under a virtual clock: one test program for all of these, so that the libraries are linked once, not once a file.
+mod asking;
 mod bytes;
 mod config;
 mod controls;
@@ -11,5 +12,4 @@ mod net;
 mod network;
 mod pair;
 mod spread;
-mod stale;
 mod tail;

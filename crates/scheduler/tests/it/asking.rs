@@ -1,8 +1,9 @@
-//! What a neighbour's sketch shows to be missing is asked for, unless it came meanwhile (an answer is made of the index as it stood when a
-//! thread was free for it) or waits to be asked for elsewhere.
+//! Whom one engine asks. What a neighbour's sketch shows to be missing is asked for, unless it came meanwhile (an answer is made of the
+//! index as it stood when a thread was free for it) or waits to be asked for elsewhere. What is missing by a neighbour's word is asked of
+//! that neighbour, or shared among all where it is much.
 #![allow(clippy::unwrap_used)]
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use bytes::Bytes;
 use hearken_scheduler::{
@@ -26,20 +27,21 @@ fn view(keys: &[Key]) -> View {
     View { kept: set.clone(), held: set }
 }
 
-/// An engine that holds nothing, and what it wants done.
-struct Empty {
+/// An engine, and what it wants done.
+struct Alone {
     engine: Engine<u32>,
+    held: View,
     jobs: Vec<(Ticket, Job)>,
     sent: Vec<(u32, Frame)>,
     admissions: Vec<(Ticket, Vec<Bytes>)>,
 }
 
-impl Empty {
-    fn new() -> Empty {
+impl Alone {
+    fn holding(keys: &[Key]) -> Alone {
         let config = Config::default();
         let group = config.group(GROUP);
-        let engine = Engine::new(config, [group], 1, Empty::now()).unwrap();
-        Empty { engine, jobs: Vec::new(), sent: Vec::new(), admissions: Vec::new() }
+        let engine = Engine::new(config, [group], 1, Alone::now()).unwrap();
+        Alone { engine, held: view(keys), jobs: Vec::new(), sent: Vec::new(), admissions: Vec::new() }
     }
 
     fn now() -> Now {
@@ -47,7 +49,7 @@ impl Empty {
     }
 
     fn event(&mut self, event: Event<u32>) {
-        self.engine.handle(event, Empty::now());
+        self.engine.handle(event, Alone::now());
         while let Some(action) = self.engine.poll_action() {
             match action {
                 Action::Index { ticket, job, .. } => self.jobs.push((ticket, job)),
@@ -58,10 +60,10 @@ impl Empty {
         }
     }
 
-    /// Runs what is to be computed, on an index without keys, until nothing is left.
+    /// Runs what is to be computed, on what it held at first, until nothing is left.
     fn compute(&mut self) {
         while let Some((ticket, job)) = self.jobs.pop() {
-            let result = job.run(&view(&[]));
+            let result = job.run(&self.held);
             self.event(Event::Indexed { ticket, result });
         }
     }
@@ -100,7 +102,7 @@ impl Empty {
         let want = Want { request, group: GROUP, salt: Salt(9), holds: HOLDS, ranges: ranges.into() };
         self.event(Event::Frame { from: TELLER, frame: Frame::Want(want) });
         let (ticket, job) = self.jobs.pop().unwrap();
-        Event::Indexed { ticket, result: job.run(&view(&[])) }
+        Event::Indexed { ticket, result: job.run(&self.held) }
     }
 
     fn asks_back(&self) -> bool {
@@ -117,7 +119,7 @@ fn keys() -> Vec<Key> {
 /// was computed.
 fn asks_back(came: bool) -> bool {
     let keys = keys();
-    let mut node = Empty::new();
+    let mut node = Alone::holding(&[]);
 
     node.event(Event::Connected(GIVER));
     node.compute();
@@ -154,7 +156,7 @@ fn what_came_meanwhile_is_not_asked_for_again() {
 /// keys, time after time, after it has perhaps `lied`: how often until it is asked.
 fn asked_back_after(announced: usize, sketched: usize, lied: bool) -> Option<u64> {
     let keys = keys();
-    let mut node = Empty::new();
+    let mut node = Alone::holding(&[]);
     node.event(Event::Connected(GIVER));
     node.compute();
     let probe = node.want();
@@ -183,4 +185,30 @@ fn what_waits_is_asked_for_when_it_is_shown_twice() {
     assert_eq!(asked_back_after(20, 20, false), Some(2));
     assert_eq!(asked_back_after(21, 20, false), None, "not all of it is there");
     assert_eq!(asked_back_after(20, 20, true), None, "by the word of one that has lied");
+}
+
+/// Whom a node asks that lacks so many in 256 of 20,000 messages by the word of the giver, which lacks a few others.
+fn asked_for(lost: u8) -> BTreeSet<u32> {
+    let age = |at: u64| (400 + 3_000 * at / 20_000) * SECOND;
+    let all = (0..20_000).map(|at| Key::new(EPOCH - age(at), Id(blake3::hash(&at.to_be_bytes()).into())));
+    let without = |byte: usize, lost: u8| -> Vec<Key> {
+        let mut left: Vec<Key> = all.clone().filter(|key| key.id().0[byte] >= lost).collect();
+        left.sort_unstable();
+        left
+    };
+    let mut node = Alone::holding(&without(0, lost));
+    node.event(Event::Connected(GIVER));
+    node.compute();
+    let probe = node.want();
+    node.event(Event::Connected(TELLER));
+    node.answered_by(&without(1, 2), probe);
+    node.compute();
+    assert!(node.sent.iter().all(|(_, frame)| matches!(frame, Frame::Want(_))), "{:?}", node.sent);
+    node.sent.iter().map(|(to, _)| *to).collect()
+}
+
+#[test]
+fn few_of_many_are_asked_of_who_said_so() {
+    assert_eq!(asked_for(20), BTreeSet::from([GIVER]));
+    assert_eq!(asked_for(60), BTreeSet::from([GIVER, TELLER]), "much is shared");
 }
