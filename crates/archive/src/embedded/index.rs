@@ -26,6 +26,8 @@ pub(super) struct GroupTrees {
     /// Keys of stored messages that the trees lack. They are entered when somebody looks, or when the index is written: many at a
     /// time, in their order, so that keys that lie anywhere change each page once and not once a commit.
     waiting: Vec<Key>,
+    /// Memory that changed pages may take at least, by the last look at all of them.
+    spare: usize,
     /// Whether the trees hold all they should, but for what waits. Without a row they count as not filled.
     filled: bool,
     /// The roots as of the last flush that was committed.
@@ -50,8 +52,17 @@ impl GroupTrees {
     pub(super) fn open(group: GroupId, row: &GroupRow, version: &Arc<Version>, cache: usize) -> GroupTrees {
         let durable = Roots { kept: row.kept, held: row.held };
         let kept = Tree::open(Arc::new(version.pages(group, Which::Kept)), row.kept, cache / 4 * 3);
-        let mut trees =
-            GroupTrees { group, cache, kept, held: None, waiting: Vec::new(), filled: true, durable, flushed: None };
+        let mut trees = GroupTrees {
+            group,
+            cache,
+            kept,
+            held: None,
+            waiting: Vec::new(),
+            spare: 0,
+            filled: true,
+            durable,
+            flushed: None,
+        };
         trees.held = row.held.map(|root| Tree::open(Arc::new(version.pages(group, Which::Held)), root, cache / 4));
         trees
     }
@@ -74,6 +85,7 @@ impl GroupTrees {
         if refused == 0 {
             self.held = None;
         }
+        self.spare = 0;
         follow(&mut self.kept, self.held.as_mut(), changes)?;
         Ok(())
     }
@@ -84,9 +96,14 @@ impl GroupTrees {
         // The first ones come off the end.
         self.waiting.sort_unstable_by(|one, other| other.cmp(one));
         while !self.waiting.is_empty() {
-            let Some(room) = self.room() else { return Ok(false) };
             // To see what is changed takes a look at each page: so as many at a time as surely fit.
-            let rest = self.waiting.len().saturating_sub((room / PER_KEY).max(LEAST));
+            if self.spare / PER_KEY < self.waiting.len() {
+                let Some(room) = self.room() else { return Ok(false) };
+                self.spare = room;
+            }
+            let some = self.waiting.len().min((self.spare / PER_KEY).max(LEAST));
+            self.spare = self.spare.saturating_sub(some * PER_KEY);
+            let rest = self.waiting.len() - some;
             let stored = self.waiting.iter().skip(rest).rev().copied().collect();
             follow(&mut self.kept, self.held.as_mut(), &Changes { stored, ..Changes::default() })?;
             self.waiting.truncate(rest);
