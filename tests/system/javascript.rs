@@ -12,13 +12,13 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::harness::{Lines, Node, PATIENCE, TOPIC, Trace, hearken, import, turn};
+use crate::strangers::of_another_network;
 
 /// WebSocket beside TCP.
 const WS: &str = "--listen=/ip4/127.0.0.1/tcp/0/ws";
 const ROOM: &str = "/hearken/1/room-0/proto";
-/// Of the nodes here (`harness`): a message is settled after a second and at the next full one, and then the nodes wait at most
-/// four seconds before they look for differences.
-const INTERVAL: Duration = Duration::from_secs(2 + 4);
+/// Of the nodes here (`harness`): longer than this they never wait before they look for differences.
+const INTERVAL: Duration = Duration::from_secs(4);
 
 #[test]
 fn a_javascript_client_finds_a_thousand_messages_by_topic_and_by_hash() {
@@ -86,6 +86,17 @@ fn a_message_relayed_while_a_node_was_down_is_found_there_within_an_interval() {
     b.repairs(1);
     a.stop().success();
     b.stop().success();
+}
+
+/// It tells its network when it asks for the node's: light clients are not asked.
+#[test]
+fn a_javascript_client_of_another_network_is_disconnected() {
+    let _turn = turn();
+    let data = tempfile::tempdir().unwrap();
+    let node = Node::start_with(data.path(), &[], &[WS]);
+    let _client = Js::start("store", "query.mjs", &[&node.ws_address(), "1", "0", ROOM, "1", "0"]);
+    node.expect("that the client is of another network", of_another_network);
+    node.stop().success();
 }
 
 /// What a light client found.

@@ -26,6 +26,22 @@ const PROTOCOLS: [&str; 6] = [
     "/ipfs/ping/1.0.0",
 ];
 
+/// What a node says when it disconnects a peer for its network.
+pub fn of_another_network(line: &str) -> Option<()> {
+    line.contains("a peer of another network: disconnecting").then_some(())
+}
+
+#[test]
+fn a_node_of_another_network_is_disconnected() {
+    let _turn = turn();
+    let [ours, other] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let ours = Node::start(ours.path(), &[]);
+    let other = Node::start_with(other.path(), &[ours.address()], &["--groups=['/waku/2/rs/1/0']"]);
+    ours.expect("that the other is of another network", of_another_network);
+    other.stop().success();
+    ours.stop().success();
+}
+
 #[test]
 fn two_hundred_silent_or_raving_connections_do_no_harm() {
     let _turn = turn();

@@ -14,8 +14,7 @@ pub struct Metadata {
     /// The network.
     #[prost(uint32, optional, tag = "1")]
     pub cluster_id: Option<u32>,
-    /// Its shards that the node relays. Written one by one: JavaScript clients read them in no other way, and then take the
-    /// node for one of network 0.
+    /// Its shards that the node relays. Written one by one: JavaScript clients cannot read them packed.
     #[prost(uint32, repeated, packed = "false", tag = "2")]
     pub shards: Vec<u32>,
 }
