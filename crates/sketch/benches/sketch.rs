@@ -26,6 +26,14 @@ fn hash(c: &mut Criterion) {
     let mut group = c.benchmark_group("short id");
     group.throughput(Throughput::Elements(SPAN as u64));
     group.bench_function("of", |b| b.iter(|| ids.iter().fold(0, |sum, id| sum ^ short.of(black_box(id)).get())));
+    let keys: Vec<[u8; 40]> = (0..SPAN).map(|_| rng.random()).collect();
+    let mut found = Vec::with_capacity(SPAN);
+    group.bench_function("of each", |b| {
+        b.iter(|| {
+            found.clear();
+            short.of_each(black_box(&keys), &mut found);
+        });
+    });
     group.finish();
 }
 

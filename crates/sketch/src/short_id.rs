@@ -8,6 +8,7 @@ use crate::kernel::Kernel;
 ///
 /// Ordered by its integer value, which means nothing beyond being a total order.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(transparent)]
 pub struct ShortId(NonZeroU32);
 
 impl ShortId {

@@ -6,12 +6,13 @@
 //! end must begin with it. Only in over-long runs, which somebody has ground, may cells beside the cut grow together; then
 //! [`sequence`](crate::sequence) says what they become.
 //!
-//! Several ranges are gone through twice: first to see what has to be hashed, which is then hashed side by side.
-use std::{cell::RefCell, ops::Range, sync::Arc};
+//! What has to be hashed is noted first, for all ranges, and then hashed side by side: level by level, since a chunk may end with
+//! one that was cut below it.
+use std::{borrow::Cow, cell::RefCell, ops::Range, sync::Arc};
 
 use crate::{
     Fingerprint, KeyRange, PageError,
-    cuts::{Cut, Cuts},
+    cuts::Cut,
     digest::{self, count_in, digest_in, sum},
     lanes,
     node::{Body, Child, Entry, Inner, Node},
@@ -21,31 +22,50 @@ use crate::{
     source::Source,
 };
 
+/// Ranges whose hashes go side by side: enough for many lanes, and few enough to hold all chunks that they cut.
+const TOGETHER: usize = 256;
+
 /// Why the short way does not lead to the end.
 enum Stop {
     /// An over-long run is cut.
     Overlong,
     /// A page could not be read.
     Page(PageError),
-    /// Something is hashed later.
-    Later,
+}
+
+/// What a part of the tree holds of a range.
+#[derive(Clone, Copy)]
+enum Part {
+    Nothing,
+    /// This, as it is hashed one level up.
+    Sum(Raw),
+    /// What comes of the [hash](Work::hashes) with this index.
+    Hash(usize),
 }
 
 /// What a chunk holds of a range.
 enum Held {
-    /// An entry of the level above as it is hashed, or nothing.
-    Sum(Option<Raw>),
-    /// Its entries in this range, at least two.
-    Part(Range<usize>),
-    /// Entries of its level, as they are hashed.
-    Entries(Vec<Raw>),
+    /// No entry, or one; or what a single chunk below holds.
+    Part(Part),
+    /// At least two entries: these, with what the chunks cut beside them hold.
+    Several { first: Part, between: Range<usize>, last: Part },
 }
 
-/// What is hashed later.
-struct Later {
-    cut: Cut,
+/// What is to be hashed.
+struct Hash {
     node: Arc<Node>,
-    held: Held,
+    first: Part,
+    between: Range<usize>,
+    last: Part,
+}
+
+/// What is left to do when all ranges have been looked at.
+#[derive(Default)]
+struct Work {
+    /// None needs one that comes behind it, nor one of its own level.
+    hashes: Vec<Hash>,
+    /// What is to be remembered.
+    cuts: Vec<(Cut, Part)>,
 }
 
 impl From<PageError> for Stop {
@@ -54,170 +74,213 @@ impl From<PageError> for Stop {
     }
 }
 
-/// The fingerprint of the keys in `from..to`; `overlong` finds it where the short way does not.
+/// The fingerprint of the keys in `range`; `overlong` finds it where the short way does not.
 pub(crate) fn fingerprint(
     source: &Source,
     root: &Entry,
-    (from, to): (&Raw, &Raw),
+    range: &KeyRange,
     overlong: impl FnOnce() -> Result<Fingerprint, PageError>,
 ) -> Result<Fingerprint, PageError> {
-    let held = Way::new(source, root, from, to, None).held(root, || {
-        let found = overlong()?;
-        Ok(Held::Sum((found.count > 0).then(|| sum(&found.digest, found.count))))
-    });
-    match held {
-        Ok(held) => {
-            Ok(held.map_or_else(digest::empty, |sum| Fingerprint { digest: digest_in(&sum), count: count_in(&sum) }))
-        }
-        Err(Stop::Page(error)) => Err(error),
-        Err(Stop::Overlong | Stop::Later) => unreachable!("the long way leads to the end, and all is hashed at once"),
-    }
+    let work = RefCell::default();
+    let part = Way::new(source, root, range, &work).held(root, overlong)?;
+    let sums = work.into_inner().finish(source, root.count());
+    Ok(part.fingerprint(&sums))
 }
 
-/// Hashes what the fingerprints of `ranges` take, as far as it takes no other hash before, and remembers it.
-pub(crate) fn prepare(
+/// The fingerprints of the keys in each of `ranges`, for less than one after the other.
+pub(crate) fn fingerprints(
     source: &Source,
     root: &Entry,
-    ranges: impl ExactSizeIterator<Item = KeyRange>,
-) -> Result<(), PageError> {
-    // Two cuts a range, on about two levels.
-    if ranges.len() * 4 > Cuts::most(root.count()) {
-        return Ok(());
+    ranges: &[KeyRange],
+    overlong: impl Fn(&KeyRange) -> Result<Fingerprint, PageError>,
+) -> Result<Vec<Fingerprint>, PageError> {
+    let mut found = Vec::with_capacity(ranges.len());
+    for ranges in ranges.chunks(TOGETHER) {
+        let work = RefCell::new(Work::with_capacity(3 * ranges.len()));
+        let part = |range| Way::new(source, root, range, &work).held(root, || overlong(range));
+        let parts = ranges.iter().map(part).collect::<Result<Vec<_>, _>>()?;
+        let sums = work.into_inner().finish(source, root.count());
+        found.extend(parts.iter().map(|part| part.fingerprint(&sums)));
     }
-    let later = RefCell::new(Vec::new());
-    for range in ranges {
-        let (from, to) = (range.start(), range.end());
-        match Way::new(source, root, from.as_bytes(), to.as_bytes(), Some(&later)).held(root, || Err(Stop::Later)) {
-            Err(Stop::Page(error)) => return Err(error),
-            Ok(_) | Err(Stop::Overlong | Stop::Later) => {}
-        }
-    }
-    let mut later = later.into_inner();
-    later.sort_by_key(|later| later.node.level);
-    for level in later.chunk_by(|a, b| a.node.level == b.node.level) {
-        let hashed = level.iter().map(|later| (later.entries(), later.pieces()));
-        let digests = digest::of_all(level[0].node.level, hashed, |_, _| {});
-        let mut cache = source.lock();
-        for (later, digest) in level.iter().zip(digests) {
-            let held = sum(&digest, later.held.count(&later.node));
-            cache.cuts.put(later.cut, Some(held), root.count());
-        }
-    }
-    Ok(())
+    Ok(found)
 }
 
-impl Later {
-    fn entries(&self) -> &[Raw] {
-        self.held.entries(&self.node)
+impl Part {
+    /// As it is hashed one level up, if it is anything, with what has come of the hashes.
+    fn sum(self, sums: &[Raw]) -> Option<Raw> {
+        match self {
+            Part::Nothing => None,
+            Part::Sum(sum) => Some(sum),
+            Part::Hash(index) => sums.get(index).copied(),
+        }
+    }
+
+    fn fingerprint(self, sums: &[Raw]) -> Fingerprint {
+        let found = |sum| Fingerprint { digest: digest_in(&sum), count: count_in(&sum) };
+        self.sum(sums).map_or_else(digest::empty, found)
+    }
+}
+
+impl From<Option<Raw>> for Part {
+    fn from(sum: Option<Raw>) -> Part {
+        sum.map_or(Part::Nothing, Part::Sum)
+    }
+}
+
+impl Work {
+    fn with_capacity(capacity: usize) -> Work {
+        Work { hashes: Vec::with_capacity(capacity), cuts: Vec::with_capacity(capacity) }
+    }
+
+    /// Hashes what is to be hashed, and remembers what came of it in a tree of so many `keys`.
+    fn finish(self, source: &Source, keys: u64) -> Vec<Raw> {
+        let mut sums = vec![[0; 40]; self.hashes.len()];
+        let mut order: Vec<usize> = (0..self.hashes.len()).collect();
+        order.sort_by_key(|index| self.hashes[*index].node.level);
+        for level in order.chunk_by(|a, b| self.hashes[*a].node.level == self.hashes[*b].node.level) {
+            let hashes = || level.iter().map(|index| &self.hashes[*index]);
+            let entries: Vec<_> = hashes().map(|hash| hash.entries(&sums)).collect();
+            let inputs = entries.iter().zip(hashes()).map(|(entries, hash)| (&entries[..], hash.pieces()));
+            let digests = digest::of_all(hashes().next().map_or(0, |hash| hash.node.level), inputs, |_, _| {});
+            let found: Vec<Raw> = hashes().zip(digests).map(|(hash, digest)| sum(&digest, hash.count(&sums))).collect();
+            level.iter().zip(found).for_each(|(index, found)| sums[*index] = found);
+        }
+        if !self.cuts.is_empty() {
+            let mut cache = source.lock();
+            self.cuts.into_iter().for_each(|(cut, part)| cache.cuts.put(cut, part.sum(&sums), keys));
+        }
+        sums
+    }
+}
+
+impl Hash {
+    /// What is hashed.
+    fn entries(&self, sums: &[Raw]) -> Cow<'_, [Raw]> {
+        let between = &self.node.hashed()[self.between.clone()];
+        match (self.first.sum(sums), self.last.sum(sums)) {
+            (None, None) => Cow::Borrowed(between),
+            // Side by side first: BLAKE3 takes an input at one go faster than in pieces.
+            (first, last) => {
+                let mut all = Vec::with_capacity(between.len() + 2);
+                all.extend(first);
+                all.extend_from_slice(between);
+                all.extend(last);
+                Cow::Owned(all)
+            }
+        }
     }
 
     /// What is known of the pieces of what is hashed.
     fn pieces(&self) -> &[[u8; 32]] {
-        if let Held::Part(Range { start: 0, .. }) = self.held { self.node.known_pieces() } else { lanes::NONE }
+        match self {
+            Hash { node, first: Part::Nothing, between: Range { start: 0, .. }, last: Part::Nothing } => {
+                node.known_pieces()
+            }
+            _ => lanes::NONE,
+        }
+    }
+
+    /// Number of keys under what is hashed, which need not be touched where its pieces are known.
+    fn count(&self, sums: &[Raw]) -> u64 {
+        let beside = [self.first, self.last].map(|part| part.sum(sums).map_or(0, |sum| count_in(&sum)));
+        let Range { start, end } = self.between;
+        beside[0] + self.node.count_before(end) - self.node.count_before(start) + beside[1]
     }
 }
 
 impl Held {
     /// Some entries of a chunk.
-    fn part(node: &Node, range: Range<usize>) -> Held {
+    fn entries(node: &Node, range: Range<usize>) -> Held {
         match range.len() {
-            0 => Held::Sum(None),
-            1 => Held::Sum(Some(node.entry_sum(range.start))),
-            _ => Held::Part(range),
+            0 => Held::Part(Part::Nothing),
+            1 => Held::Part(Part::Sum(node.entry_sum(range.start))),
+            _ => Held::Several { first: Part::Nothing, between: range, last: Part::Nothing },
         }
     }
 
-    /// What is hashed, if anything is, of what this `node` holds.
-    fn entries<'a>(&'a self, node: &'a Node) -> &'a [Raw] {
-        match self {
-            Held::Sum(_) => &[],
-            Held::Part(range) => &node.hashed()[range.clone()],
-            Held::Entries(entries) => entries,
+    /// The entries of `node` that are `between`, with others before and behind.
+    fn joined(node: &Node, first: Part, between: Range<usize>, last: Part) -> Held {
+        match (first, between.len(), last) {
+            (Part::Nothing, _, Part::Nothing) => Held::entries(node, between),
+            (only, 0, Part::Nothing) | (Part::Nothing, 0, only) => Held::Part(only),
+            _ => Held::Several { first, between, last },
         }
     }
 
-    /// Number of keys under what is hashed.
-    fn count(&self, node: &Node) -> u64 {
-        match self {
-            Held::Sum(_) => 0,
-            // What is hashed need not be touched, where its pieces are known.
-            Held::Part(range) => node.count_before(range.end) - node.count_before(range.start),
-            Held::Entries(entries) => node.count_of(entries),
-        }
+    /// The keys of a leaf in `start..end`.
+    fn of_leaf(leaf: &Node, start: usize, end: usize) -> Held {
+        let whole = start == 0 && end == leaf.len();
+        if whole { Held::Part(Part::Sum(sum(&leaf.digest(), leaf.count()))) } else { Held::entries(leaf, start..end) }
     }
 }
 
-/// A range in a tree. What a part of the tree holds of it is an entry as it is hashed, or nothing.
+/// A range in a tree.
 struct Way<'a> {
     source: &'a Source,
     from: &'a Raw,
     to: &'a Raw,
     /// Whether no key comes before the range.
     begins: bool,
-    /// Number of keys in the tree.
-    keys: u64,
-    /// Where to note what is hashed later, unless it is hashed at once.
-    later: Option<&'a RefCell<Vec<Later>>>,
+    /// Where to note what is to be done later.
+    work: &'a RefCell<Work>,
 }
 
 impl Way<'_> {
-    fn new<'a>(
-        source: &'a Source,
-        root: &Entry,
-        from: &'a Raw,
-        to: &'a Raw,
-        later: Option<&'a RefCell<Vec<Later>>>,
-    ) -> Way<'a> {
-        Way { source, from, to, begins: *from <= root.first, keys: root.count(), later }
+    fn new<'a>(source: &'a Source, root: &Entry, range: &'a KeyRange, work: &'a RefCell<Work>) -> Way<'a> {
+        let (from, to) = range.bounds();
+        Way { source, from, to, begins: *from <= root.first, work }
     }
 
     /// What the tree holds of the range; `overlong` finds it where an over-long run is cut.
-    fn held(&self, root: &Entry, overlong: impl FnOnce() -> Result<Held, Stop>) -> Result<Option<Raw>, Stop> {
+    fn held(&self, root: &Entry, overlong: impl FnOnce() -> Result<Fingerprint, PageError>) -> Result<Part, PageError> {
         if self.from >= self.to || *self.to <= root.first {
-            return Ok(None);
+            return Ok(Part::Nothing);
         }
-        let Some(node) = self.source.node(root)? else { return Ok(self.begins.then(|| root.fresh_sum())) };
+        let Some(node) = self.source.node(root)? else {
+            return Ok(if self.begins { Part::Sum(root.fresh_sum()) } else { Part::Nothing });
+        };
         let cut = node.known_digest().map(|chunk| Cut { chunk, from: *self.from, to: *self.to });
-        if let Some(held) = self.remembered(cut.as_ref()) {
-            return Ok(held);
+        if let Some(part) = self.remembered(cut.as_ref()) {
+            return Ok(part);
         }
         let held = match self.inside(&node) {
-            Err(Stop::Overlong) => overlong()?,
-            held => held?,
+            Ok(held) => held,
+            Err(Stop::Page(error)) => return Err(error),
+            Err(Stop::Overlong) => {
+                let found = overlong()?;
+                Held::Part(if found.count > 0 { Part::Sum(sum(&found.digest, found.count)) } else { Part::Nothing })
+            }
         };
-        self.hashed(cut, &node, held)
+        Ok(self.note(cut, &node, held))
     }
 
     /// What is inside the range, all of which is under `node`.
     fn inside(&self, node: &Node) -> Result<Held, Stop> {
         let Body::Inner(inner) = &node.body else {
             let keys = node.firsts();
-            return Ok(Held::part(node, before(keys, self.from)..before(keys, self.to)));
+            return Ok(Held::entries(node, before(keys, self.from)..before(keys, self.to)));
         };
         let start = node.find(self.from);
         let end = before(node.firsts(), self.to).saturating_sub(1).max(start);
         if start == end {
             let begins = self.from <= &inner.firsts[start];
             if begins && inner.firsts.get(end + 1) == Some(self.to) {
-                return Ok(Held::Sum(Some(inner.fresh_sum(start))));
+                return Ok(Held::Part(Part::Sum(inner.fresh_sum(start))));
             }
-            return self.below(inner, start, (self.from, self.to), begins, |child| self.inside(child)).map(Held::Sum);
+            return self.below(inner, start, (self.from, self.to), begins, |child| self.inside(child)).map(Held::Part);
         }
         let (first, from) = if self.begins || self.is_start(node, start) {
-            (Ok(None), start)
+            (Part::Nothing, start)
         } else {
-            (self.after(inner, node.level, start, &inner.firsts[start + 1]), start + 1)
+            (self.after(inner, node.level, start, &inner.firsts[start + 1])?, start + 1)
         };
-        if let Err(Stop::Overlong | Stop::Page(_)) = first {
-            return first.map(Held::Sum);
-        }
         let next = inner.firsts.get(end + 1);
         let (last, to) = if *self.to == MAX || self.is_end(node, next) {
-            (None, end + 1)
+            (Part::Nothing, end + 1)
         } else {
             (self.before(inner, node.level, end, next)?, end)
         };
-        Ok(joined(node, first?, from..to, last))
+        Ok(Held::joined(node, first, from..to, last))
     }
 
     /// Whether the range begins with the entry at `index` or before it, and a run of the level below does so: then all of it is inside,
@@ -234,7 +297,7 @@ impl Way<'_> {
 
     /// What the entry at `index`, of a chunk of `level`, holds from the range's start on, where that [may cut it](Self::is_start).
     /// `next`: the first key after the entry.
-    fn after(&self, inner: &Inner, level: u8, index: usize, next: &Raw) -> Result<Option<Raw>, Stop> {
+    fn after(&self, inner: &Inner, level: u8, index: usize, next: &Raw) -> Result<Part, Stop> {
         if !self.source.shape.bounds(next, level - 1) {
             return Err(Stop::Overlong);
         }
@@ -244,19 +307,19 @@ impl Way<'_> {
 
     fn after_in(&self, node: &Node, next: &Raw) -> Result<Held, Stop> {
         let Body::Inner(inner) = &node.body else {
-            return Ok(of_leaf(node, before(node.firsts(), self.from), node.len()));
+            return Ok(Held::of_leaf(node, before(node.firsts(), self.from), node.len()));
         };
         let index = node.find(self.from);
         if self.is_start(node, index) {
-            return Ok(Held::part(node, index..node.len()));
+            return Ok(Held::entries(node, index..node.len()));
         }
         let first = self.after(inner, node.level, index, inner.firsts.get(index + 1).unwrap_or(next))?;
-        Ok(joined(node, first, index + 1..node.len(), None))
+        Ok(Held::joined(node, first, index + 1..node.len(), Part::Nothing))
     }
 
     /// What the entry at `index`, of a chunk of `level`, holds before the range's end, which is not nothing and [may cut
     /// it](Self::is_end). `next`: the first key after the entry, unless it is the last.
-    fn before(&self, inner: &Inner, level: u8, index: usize, next: Option<&Raw>) -> Result<Option<Raw>, Stop> {
+    fn before(&self, inner: &Inner, level: u8, index: usize, next: Option<&Raw>) -> Result<Part, Stop> {
         if !self.source.shape.bounds(&inner.firsts[index], level - 1) {
             return Err(Stop::Overlong);
         }
@@ -265,13 +328,13 @@ impl Way<'_> {
 
     fn before_in(&self, node: &Node, next: Option<&Raw>) -> Result<Held, Stop> {
         let end = before(node.firsts(), self.to);
-        let Body::Inner(inner) = &node.body else { return Ok(of_leaf(node, 0, end)) };
+        let Body::Inner(inner) = &node.body else { return Ok(Held::of_leaf(node, 0, end)) };
         let (index, next) = (end.saturating_sub(1), inner.firsts.get(end).or(next));
         if self.is_end(node, next) {
-            return Ok(Held::part(node, 0..end));
+            return Ok(Held::entries(node, 0..end));
         }
         let last = self.before(inner, node.level, index, next)?;
-        Ok(joined(node, None, 0..index, last))
+        Ok(Held::joined(node, Part::Nothing, 0..index, last))
     }
 
     /// What the chunk below the entry at `index` holds of a range, which `look` finds, once in a while. A single key has no chunk: is it
@@ -283,57 +346,36 @@ impl Way<'_> {
         (from, to): (&Raw, &Raw),
         inside: bool,
         look: impl FnOnce(&Node) -> Result<Held, Stop>,
-    ) -> Result<Option<Raw>, Stop> {
+    ) -> Result<Part, Stop> {
         if let Child::Key = inner.child(index) {
-            return Ok(inside.then(|| inner.fresh_sum(index)));
+            return Ok(if inside { Part::Sum(inner.fresh_sum(index)) } else { Part::Nothing });
         }
         let cut = inner.known_chunk(index).map(|chunk| Cut { chunk, from: *from, to: *to });
-        if let Some(held) = self.remembered(cut.as_ref()) {
-            return Ok(held);
+        if let Some(part) = self.remembered(cut.as_ref()) {
+            return Ok(part);
         }
-        self.source.with_child(inner, index, |node| node.map_or(Ok(None), |node| self.hashed(cut, node, look(node)?)))
+        self.source.with_child(inner, index, |node| {
+            node.map_or(Ok(Part::Nothing), |node| Ok(self.note(cut, node, look(node)?)))
+        })
     }
 
     /// What is remembered of a cut.
-    fn remembered(&self, cut: Option<&Cut>) -> Option<Option<Raw>> {
-        cut.and_then(|cut| self.source.lock().cuts.get(cut))
+    fn remembered(&self, cut: Option<&Cut>) -> Option<Part> {
+        cut.and_then(|cut| self.source.lock().cuts.get(cut)).map(Part::from)
     }
 
-    /// Hashes what is held, now or later. It is remembered unless the digest, which names the chunk, would have to be computed first.
-    fn hashed(&self, cut: Option<Cut>, node: &Arc<Node>, held: Held) -> Result<Option<Raw>, Stop> {
-        let held = match (held, self.later) {
-            (Held::Sum(held), _) => held,
-            (held, None) => Some(sum(&digest::of_entries(node.level, held.entries(node)), held.count(node))),
-            (held, Some(later)) => {
-                later.borrow_mut().extend(cut.map(|cut| Later { cut, node: node.clone(), held }));
-                return Err(Stop::Later);
+    /// Notes what is to be hashed of a `node`. What comes of it is remembered unless the digest, which names the chunk, would have to be
+    /// computed first.
+    fn note(&self, cut: Option<Cut>, node: &Arc<Node>, held: Held) -> Part {
+        let mut work = self.work.borrow_mut();
+        let part = match held {
+            Held::Part(part) => part,
+            Held::Several { first, between, last } => {
+                work.hashes.push(Hash { node: node.clone(), first, between, last });
+                Part::Hash(work.hashes.len() - 1)
             }
         };
-        if let Some(cut) = cut {
-            self.source.lock().cuts.put(cut, held, self.keys);
-        }
-        Ok(held)
-    }
-}
-
-/// The keys of a leaf in `start..end`.
-fn of_leaf(leaf: &Node, start: usize, end: usize) -> Held {
-    let whole = start == 0 && end == leaf.len();
-    if whole { Held::Sum(Some(sum(&leaf.digest(), leaf.count()))) } else { Held::part(leaf, start..end) }
-}
-
-/// The entries of `node` that are `between`, with others before and behind.
-fn joined(node: &Node, first: Option<Raw>, between: Range<usize>, last: Option<Raw>) -> Held {
-    match (first, between.len(), last) {
-        (None, _, None) => Held::part(node, between),
-        (Some(only), 0, None) | (None, 0, Some(only)) => Held::Sum(Some(only)),
-        // Side by side first: BLAKE3 takes an input at one go faster than in pieces.
-        (first, len, last) => {
-            let mut sums = Vec::with_capacity(len + 2);
-            sums.extend(first);
-            sums.extend_from_slice(&node.hashed()[between]);
-            sums.extend(last);
-            Held::Entries(sums)
-        }
+        work.cuts.extend(cut.map(|cut| (cut, part)));
+        part
     }
 }

@@ -1,7 +1,7 @@
 //! Comparing somebody's spans with a set.
 use std::collections::VecDeque;
 
-use crate::{Fingerprint, Key, KeyRange, PageError, Snapshot, between};
+use crate::{Fingerprint, Key, KeyRange, PageError, Snapshot};
 
 /// Compares spans with a set, one after the other.
 ///
@@ -13,8 +13,8 @@ use crate::{Fingerprint, Key, KeyRange, PageError, Snapshot, between};
 /// What the digests take is hashed side by side, for all spans that have equal counts.
 pub struct Comparer<'a> {
     set: &'a Snapshot,
-    /// The ends of the spans that are to come, with the next chunk starts.
-    ends: VecDeque<(Key, Place)>,
+    /// The spans that are to come.
+    coming: VecDeque<Coming>,
     /// A bound, and the chunk start after it: it is known that the set has nothing in between.
     bare: Option<(Key, Place)>,
 }
@@ -22,23 +22,35 @@ pub struct Comparer<'a> {
 /// A key, and the number of keys before it.
 type Place = (Key, u64);
 
+/// A span that is to come.
+struct Coming {
+    end: Key,
+    /// The next chunk start.
+    start_after: Place,
+    /// Where the counts agree: the fingerprint of what it holds, if the spans before are equal.
+    found: Option<(KeyRange, Fingerprint)>,
+}
+
 impl<'a> Comparer<'a> {
     /// For these spans, given by their ranges and counts, in order.
     pub fn of(set: &'a Snapshot, spans: impl Iterator<Item = (KeyRange, u64)>) -> Result<Comparer<'a>, PageError> {
-        let (mut ends, mut alike) = (VecDeque::new(), Vec::new());
+        let (mut coming, mut alike): (VecDeque<Coming>, _) = (VecDeque::new(), Vec::new());
         for (range, count) in spans {
-            let (start, before) = match ends.back() {
-                Some((bound, start)) if *bound == range.start() => *start,
+            let (start, before) = match coming.back() {
+                Some(last) if last.end == range.start() => last.start_after,
                 _ => (range.start(), set.rank(&range.start())?),
             };
-            let (end, rank) = set.chunk_start_from(&range.end())?;
-            ends.push_back((range.end(), (end, rank)));
-            alike.extend(KeyRange::new(start, end).ok().filter(|_| rank.checked_sub(before) == Some(count)));
+            let start_after = set.chunk_start_from(&range.end())?;
+            coming.push_back(Coming { end: range.end(), start_after, found: None });
+            let held = KeyRange::new(start, start_after.0).ok();
+            let held = held.filter(|_| start_after.1.checked_sub(before) == Some(count));
+            alike.extend(held.map(|held| (coming.len() - 1, held)));
         }
-        if let Some(root) = &set.root {
-            between::prepare(&set.source, root, alike.into_iter())?;
+        let (places, held): (Vec<_>, Vec<_>) = alike.into_iter().unzip();
+        for ((place, held), found) in places.into_iter().zip(&held).zip(set.fingerprints(&held)?) {
+            coming[place].found = Some((*held, found));
         }
-        Ok(Comparer { set, ends, bare: None })
+        Ok(Comparer { set, coming, bare: None })
     }
 
     /// Whether the set has `count` keys in `range`, with a fingerprint that `matches`.
@@ -50,24 +62,27 @@ impl<'a> Comparer<'a> {
         count: u64,
         matches: impl Fn(&Fingerprint) -> bool,
     ) -> Result<bool, PageError> {
-        let equal = |(start, before): Place, (end, rank): Place| -> Result<bool, PageError> {
-            let Ok(range) = KeyRange::new(start, end) else { return Ok(false) };
-            Ok(rank.checked_sub(before) == Some(count) && matches(&self.set.fingerprint(&range)?))
-        };
         let place = |bound: Key| -> Result<Place, PageError> { Ok((bound, self.set.rank(&bound)?)) };
-        let start = match self.bare {
+        let start = match self.bare.take() {
             Some((bound, start)) if bound == range.start() => start,
             _ => place(range.start())?,
         };
-        let end = match self.ends.pop_front() {
-            Some((bound, end)) if bound == range.end() => end,
-            _ => self.set.chunk_start_from(&range.end())?,
+        let (end, known) = match self.coming.pop_front() {
+            Some(coming) if coming.end == range.end() => (coming.start_after, coming.found),
+            _ => (self.set.chunk_start_from(&range.end())?, None),
+        };
+        let equal = |(start, before): Place, (end, rank): Place| -> Result<bool, PageError> {
+            let Ok(range) = KeyRange::new(start, end) else { return Ok(false) };
+            if rank.checked_sub(before) != Some(count) {
+                return Ok(false);
+            }
+            let known = known.filter(|(held, _)| *held == range);
+            Ok(matches(&known.map_or_else(|| self.set.fingerprint(&range), |(_, found)| Ok(found))?))
         };
         if equal(start, end)? {
             self.bare = Some((range.end(), end));
             return Ok(true);
         }
-        self.bare = None;
         equal(place(range.start())?, place(range.end())?)
     }
 }

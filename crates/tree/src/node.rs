@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use crate::{
     Digest,
-    digest::{self, count_in, key_sum},
+    digest::{self, key_sum},
     edge::Edge,
     lanes,
     search::{compare, not_after, not_after_between},
@@ -148,11 +148,6 @@ impl Node {
             Body::Leaf(keys) => key_sum(&keys[index]),
             Body::Inner(inner) => inner.fresh_sum(index),
         }
-    }
-
-    /// Number of keys under entries of this level, given as they are hashed.
-    pub(crate) fn count_of(&self, entries: &[Raw]) -> u64 {
-        if self.level == 0 { entries.len() as u64 } else { entries.iter().map(count_in).sum() }
     }
 
     /// Looks at what is hashed for the entries, without keeping what had to be made for it.

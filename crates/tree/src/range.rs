@@ -41,6 +41,11 @@ impl KeyRange {
         self.end
     }
 
+    /// Its start and its end as bytes.
+    pub(crate) fn bounds(&self) -> (&[u8; Key::LEN], &[u8; Key::LEN]) {
+        (self.start.as_bytes(), self.end.as_bytes())
+    }
+
     /// Whether no key can be in the range.
     pub fn is_empty(&self) -> bool {
         self.start == self.end

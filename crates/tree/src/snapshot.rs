@@ -6,7 +6,7 @@ use crate::{
     node::{Body, Entry},
     pieces::{Piece, Purpose},
     sequence::{Base, MAX, Segment, Stored},
-    shape::{Raw, Shape},
+    shape::Shape,
     source::Source,
     summary::{self, Cut},
     visit,
@@ -54,14 +54,18 @@ impl Snapshot {
     /// some chunks that are hashed anew.
     pub fn fingerprint(&self, range: &KeyRange) -> Result<Fingerprint, PageError> {
         let Some(root) = &self.root else { return Ok(digest::empty()) };
-        let (from, to) = (range.start(), range.end());
-        between::fingerprint(&self.source, root, (from.as_bytes(), to.as_bytes()), || {
-            self.cut_fingerprint(root, *from.as_bytes(), *to.as_bytes())
-        })
+        between::fingerprint(&self.source, root, range, || self.cut_fingerprint(root, range))
+    }
+
+    /// The fingerprints of several ranges, for less than one after the other.
+    pub(crate) fn fingerprints(&self, ranges: &[KeyRange]) -> Result<Vec<Fingerprint>, PageError> {
+        let Some(root) = &self.root else { return Ok(vec![digest::empty(); ranges.len()]) };
+        between::fingerprints(&self.source, root, ranges, |range| self.cut_fingerprint(root, range))
     }
 
     /// The same where a range may cut over-long runs: each level's chunks one after the other.
-    fn cut_fingerprint(&self, root: &Entry, from: Raw, to: Raw) -> Result<Fingerprint, PageError> {
+    fn cut_fingerprint(&self, root: &Entry, range: &KeyRange) -> Result<Fingerprint, PageError> {
+        let (&from, &to) = range.bounds();
         let stored = Stored { from, to, begins: from <= root.first, ends: to == MAX };
         let base = Base { source: &self.source, root };
         let mut segments = vec![Segment::Stored(stored)];
@@ -228,17 +232,16 @@ impl Snapshot {
     }
 
     fn spans(&self, cuts: &[Cut]) -> Result<Vec<Span>, PageError> {
-        let mut spans = Vec::with_capacity(cuts.len());
+        let (mut ranges, mut held) = (Vec::with_capacity(cuts.len()), Vec::with_capacity(cuts.len()));
         for pair in cuts.windows(2) {
             let [from, to] = pair else { continue };
-            if let (Ok(range), Ok(held)) = (KeyRange::new(from.bound, to.bound), KeyRange::new(from.start, to.start)) {
-                spans.push((range, held));
+            if let (Ok(range), Ok(between)) = (KeyRange::new(from.bound, to.bound), KeyRange::new(from.start, to.start))
+            {
+                ranges.push(range);
+                held.push(between);
             }
         }
-        if let Some(root) = &self.root {
-            between::prepare(&self.source, root, spans.iter().map(|(_, held)| *held))?;
-        }
-        let span = |(range, held)| Ok(Span { range, fingerprint: self.fingerprint(&held)? });
-        spans.into_iter().map(span).collect()
+        let found = self.fingerprints(&held)?;
+        Ok(ranges.into_iter().zip(found).map(|(range, fingerprint)| Span { range, fingerprint }).collect())
     }
 }

@@ -49,6 +49,11 @@ impl Vpclmul {
             && is_x86_feature_detected!("avx512dq"))
         .then_some(Self(()))
     }
+
+    pub(super) fn short_ids(self, hash: &ShortIds, rows: (&[u8], usize), short: &mut [ShortId]) {
+        // SAFETY: `self` proves that the features were detected.
+        unsafe { short_ids_512(hash, rows, short) }
+    }
 }
 
 /// Functions of `lanes` with the target features switched on, so that all inlines into one loop.
@@ -89,7 +94,6 @@ enable! { Vpclmul256, "vpclmulqdq,avx2",
 }
 
 enable! { Vpclmul, "vpclmulqdq,avx512f,avx512vl,avx512dq",
-    fn short_ids(hash: &ShortIds, rows: (&[u8], usize), short: &mut [ShortId]);
     fn add_odd_powers(elements: &[u32], sums: &mut [u32]);
     fn evaluate(polynomial: &[u32], points: &[u32], values: &mut [u32]);
     fn dot(a: &[u32], b: &[u32]) -> u32;
@@ -97,6 +101,16 @@ enable! { Vpclmul, "vpclmulqdq,avx512f,avx512vl,avx512dq",
     fn combine(a: &mut [u32], p: u32, b: &[u32], q: u32);
     fn add_multiple(a: &mut [u32], b: &[u32], q: u32);
     fn scale(a: &mut [u32], p: u32);
+}
+
+/// Has memory fetched that lies some way behind `rows`: what follows, there or in the next chunk of a tree, which lies close behind as long
+/// as it was built at one go. Rows that no cache holds take a fifth less time so; elsewhere it makes no difference.
+fn fetch_ahead(rows: &[u8]) {
+    const AHEAD: usize = 2048;
+    for line in (0..rows.len()).step_by(64) {
+        // SAFETY: every x86-64 has SSE, and a prefetch may be given any address.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(rows.as_ptr().wrapping_add(AHEAD + line).cast()) };
+    }
 }
 
 /// Four ids at a time. AVX2 multiplies 32 bits by 32: the lower and the upper half of each multiplier by themselves, and words at
@@ -121,6 +135,7 @@ fn short_ids_256(hash: &ShortIds, (rows, length): (&[u8], usize), short: &mut [S
     let (fours, rest) = rows.split_at(whole * length);
     let (short, short_rest) = short.split_at_mut(whole);
     for (four, short) in fours.chunks_exact(4 * length).zip(short.as_chunks_mut::<4>().0) {
+        fetch_ahead(four);
         let row = |at: usize| sums(&four[at * length..(at + 1) * length]);
         let (ab, cd) = (pairs(row(0), row(1)), pairs(row(2), row(3)));
         let halves =
@@ -128,6 +143,43 @@ fn short_ids_256(hash: &ShortIds, (rows, length): (&[u8], usize), short: &mut [S
         // SAFETY: plain integers of the same size.
         let all = unsafe { transmute::<__m256i, [u64; 4]>(_mm256_add_epi64(halves, offset)) };
         *short = all.map(ShortId::of_sum);
+    }
+    hash.of_rows((rest, length), short_rest);
+}
+
+/// Eight ids at a time, two in each register, multiplied as in [`short_ids_256`].
+#[target_feature(enable = "avx512f,avx512dq")]
+fn short_ids_512(hash: &ShortIds, (rows, length): (&[u8], usize), short: &mut [ShortId]) {
+    let m = hash.multipliers().map(u64::cast_signed);
+    let twice = |m: __m256i| _mm512_broadcast_i64x4(m);
+    let low = [_mm256_setr_epi64x(m[0], m[2], m[4], m[6]), _mm256_setr_epi64x(m[1], m[3], m[5], m[7])].map(twice);
+    let high = low.map(|low| _mm512_srli_epi64::<32>(low));
+    let offset = _mm512_set1_epi64(hash.offset().cast_signed());
+    let id = |row: &[u8]| {
+        // SAFETY: plain integers of the same size.
+        unsafe { transmute::<[u8; 32], __m256i>(*row.last_chunk().unwrap_or(&[0; 32])) }
+    };
+    let sums = |a: &[u8], b: &[u8]| {
+        let ids = _mm512_inserti64x4::<1>(_mm512_castsi256_si512(id(a)), id(b));
+        let words = [ids, _mm512_srli_epi64::<32>(ids)];
+        let of = |halves: [__m512i; 2]| {
+            _mm512_add_epi64(_mm512_mul_epu32(words[0], halves[0]), _mm512_mul_epu32(words[1], halves[1]))
+        };
+        _mm512_add_epi64(of(low), _mm512_slli_epi64::<32>(of(high)))
+    };
+    let pairs = |a, b| _mm512_add_epi64(_mm512_unpacklo_epi64(a, b), _mm512_unpackhi_epi64(a, b));
+    let whole = rows.len() / length / 8 * 8;
+    let (eights, rest) = rows.split_at(whole * length);
+    let (short, short_rest) = short.split_at_mut(whole);
+    for (eight, short) in eights.chunks_exact(8 * length).zip(short.as_chunks_mut::<8>().0) {
+        fetch_ahead(eight);
+        let two =
+            |at: usize| sums(&eight[at * length..(at + 1) * length], &eight[(at + 2) * length..(at + 3) * length]);
+        let (ab, cd) = (pairs(two(0), two(1)), pairs(two(4), two(5)));
+        let halves = _mm512_add_epi64(_mm512_shuffle_i64x2::<0x88>(ab, cd), _mm512_shuffle_i64x2::<0xdd>(ab, cd));
+        let upper = _mm512_cvtepi64_epi32(_mm512_srli_epi64::<32>(_mm512_add_epi64(halves, offset)));
+        // SAFETY: a short id is an integer that is not zero, and these are at least 1.
+        *short = unsafe { transmute::<__m256i, [ShortId; 8]>(_mm256_max_epu32(upper, _mm256_set1_epi32(1))) };
     }
     hash.of_rows((rest, length), short_rest);
 }
