@@ -180,7 +180,7 @@ impl Hash {
         }
     }
 
-    /// Number of keys under what is hashed, which need not be touched where its pieces are known.
+    /// Number of keys under what is hashed, by the counts beside: where its pieces are known, it is not touched itself.
     fn count(&self, sums: &[Raw]) -> u64 {
         let beside = [self.first, self.last].map(|part| part.sum(sums).map_or(0, |sum| count_in(&sum)));
         let Range { start, end } = self.between;
