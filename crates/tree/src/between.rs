@@ -6,7 +6,7 @@
 //! end must begin with it. Only in over-long runs, which somebody has ground, may cells beside the cut grow together; then
 //! [`sequence`](crate::sequence) says what they become.
 //!
-//! What has to be hashed is noted first, for all ranges, and then hashed side by side: level by level, since a chunk may end with
+//! For several ranges, what has to be hashed is noted first, and then hashed side by side: level by level, since a chunk may end with
 //! one that was cut below it.
 use std::{borrow::Cow, cell::RefCell, ops::Range, sync::Arc};
 
@@ -60,7 +60,6 @@ struct Hash {
 }
 
 /// What is left to do when all ranges have been looked at.
-#[derive(Default)]
 struct Work {
     /// None needs one that comes behind it, nor one of its own level.
     hashes: Vec<Hash>,
@@ -81,10 +80,7 @@ pub(crate) fn fingerprint(
     range: &KeyRange,
     overlong: impl FnOnce() -> Result<Fingerprint, PageError>,
 ) -> Result<Fingerprint, PageError> {
-    let work = RefCell::default();
-    let part = Way::new(source, root, range, &work).held(root, overlong)?;
-    let sums = work.into_inner().finish(source, root.count());
-    Ok(part.fingerprint(&sums))
+    Ok(Way::new(source, root, range, None).held(root, overlong)?.fingerprint(&[]))
 }
 
 /// The fingerprints of the keys in each of `ranges`, for less than one after the other.
@@ -97,7 +93,7 @@ pub(crate) fn fingerprints(
     let mut found = Vec::with_capacity(ranges.len());
     for ranges in ranges.chunks(TOGETHER) {
         let work = RefCell::new(Work::with_capacity(3 * ranges.len()));
-        let part = |range| Way::new(source, root, range, &work).held(root, || overlong(range));
+        let part = |range| Way::new(source, root, range, Some(&work)).held(root, || overlong(range));
         let parts = ranges.iter().map(part).collect::<Result<Vec<_>, _>>()?;
         let sums = work.into_inner().finish(source, root.count());
         found.extend(parts.iter().map(|part| part.fingerprint(&sums)));
@@ -145,15 +141,18 @@ impl Work {
             let found: Vec<Raw> = hashes().zip(digests).map(|(hash, digest)| sum(&digest, hash.count(&sums))).collect();
             level.iter().zip(found).for_each(|(index, found)| sums[*index] = found);
         }
-        if !self.cuts.is_empty() {
-            let mut cache = source.lock();
-            self.cuts.into_iter().for_each(|(cut, part)| cache.cuts.put(cut, part.sum(&sums), keys));
-        }
+        let mut cache = source.lock();
+        self.cuts.into_iter().for_each(|(cut, part)| cache.cuts.put(cut, part.sum(&sums), keys));
         sums
     }
 }
 
 impl Hash {
+    /// What comes of it, where nothing beside it is still to be hashed.
+    fn now(&self) -> Raw {
+        sum(&digest::of_entries(self.node.level, &self.entries(&[])), self.count(&[]))
+    }
+
     /// What is hashed.
     fn entries(&self, sums: &[Raw]) -> Cow<'_, [Raw]> {
         let between = &self.node.hashed()[self.between.clone()];
@@ -221,14 +220,16 @@ struct Way<'a> {
     to: &'a Raw,
     /// Whether no key comes before the range.
     begins: bool,
-    /// Where to note what is to be done later.
-    work: &'a RefCell<Work>,
+    /// Number of keys in the tree.
+    keys: u64,
+    /// Where to note what is to be done later, unless all is done at once.
+    work: Option<&'a RefCell<Work>>,
 }
 
 impl Way<'_> {
-    fn new<'a>(source: &'a Source, root: &Entry, range: &'a KeyRange, work: &'a RefCell<Work>) -> Way<'a> {
+    fn new<'a>(source: &'a Source, root: &Entry, range: &'a KeyRange, work: Option<&'a RefCell<Work>>) -> Way<'a> {
         let (from, to) = range.bounds();
-        Way { source, from, to, begins: *from <= root.first, work }
+        Way { source, from, to, begins: *from <= root.first, keys: root.count(), work }
     }
 
     /// What the tree holds of the range; `overlong` finds it where an over-long run is cut.
@@ -364,14 +365,25 @@ impl Way<'_> {
         cut.and_then(|cut| self.source.lock().cuts.get(cut)).map(Part::from)
     }
 
-    /// Notes what is to be hashed of a `node`. What comes of it is remembered unless the digest, which names the chunk, would have to be
-    /// computed first.
+    /// Hashes what is held of a `node`, or notes that. What comes of it is remembered unless the digest, which names the chunk, would
+    /// have to be computed first.
     fn note(&self, cut: Option<Cut>, node: &Arc<Node>, held: Held) -> Part {
-        let mut work = self.work.borrow_mut();
+        let hash = |first, between, last| Hash { node: node.clone(), first, between, last };
+        let Some(work) = self.work else {
+            let sum = match held {
+                Held::Part(part) => part.sum(&[]),
+                Held::Several { first, between, last } => Some(hash(first, between, last).now()),
+            };
+            if let Some(cut) = cut {
+                self.source.lock().cuts.put(cut, sum, self.keys);
+            }
+            return Part::from(sum);
+        };
+        let mut work = work.borrow_mut();
         let part = match held {
             Held::Part(part) => part,
             Held::Several { first, between, last } => {
-                work.hashes.push(Hash { node: node.clone(), first, between, last });
+                work.hashes.push(hash(first, between, last));
                 Part::Hash(work.hashes.len() - 1)
             }
         };
