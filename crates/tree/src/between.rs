@@ -128,6 +128,12 @@ impl Work {
         Work { hashes: Vec::with_capacity(capacity), cuts: Vec::with_capacity(capacity) }
     }
 
+    /// Notes what is to be hashed.
+    fn hash(&mut self, hash: Hash) -> Part {
+        self.hashes.push(hash);
+        Part::Hash(self.hashes.len() - 1)
+    }
+
     /// Hashes what is to be hashed, and remembers what came of it in a tree of so many `keys`.
     fn finish(self, source: &Source, keys: u64) -> Vec<Raw> {
         let mut sums = vec![[0; 40]; self.hashes.len()];
@@ -368,26 +374,21 @@ impl Way<'_> {
     /// Hashes what is held of a `node`, or notes that. What comes of it is remembered unless the digest, which names the chunk, would
     /// have to be computed first.
     fn note(&self, cut: Option<Cut>, node: &Arc<Node>, held: Held) -> Part {
-        let hash = |first, between, last| Hash { node: node.clone(), first, between, last };
-        let Some(work) = self.work else {
-            let sum = match held {
-                Held::Part(part) => part.sum(&[]),
-                Held::Several { first, between, last } => Some(hash(first, between, last).now()),
-            };
-            if let Some(cut) = cut {
-                self.source.lock().cuts.put(cut, sum, self.keys);
-            }
-            return Part::from(sum);
-        };
-        let mut work = work.borrow_mut();
         let part = match held {
             Held::Part(part) => part,
             Held::Several { first, between, last } => {
-                work.hashes.push(hash(first, between, last));
-                Part::Hash(work.hashes.len() - 1)
+                let hash = Hash { node: node.clone(), first, between, last };
+                match self.work {
+                    Some(work) => work.borrow_mut().hash(hash),
+                    None => Part::Sum(hash.now()),
+                }
             }
         };
-        work.cuts.extend(cut.map(|cut| (cut, part)));
+        match (cut, self.work) {
+            (Some(cut), Some(work)) => work.borrow_mut().cuts.push((cut, part)),
+            (Some(cut), None) => self.source.lock().cuts.put(cut, part.sum(&[]), self.keys),
+            (None, _) => {}
+        }
         part
     }
 }

@@ -113,17 +113,29 @@ fn fetch_ahead(rows: &[u8]) {
     }
 }
 
+/// The multipliers of the words at even places, and of those at odd ones.
+#[target_feature(enable = "avx2")]
+fn multipliers(hash: &ShortIds) -> [__m256i; 2] {
+    let m = hash.multipliers().map(u64::cast_signed);
+    [_mm256_setr_epi64x(m[0], m[2], m[4], m[6]), _mm256_setr_epi64x(m[1], m[3], m[5], m[7])]
+}
+
+/// The id with which a row ends.
+#[target_feature(enable = "avx2")]
+fn id(row: &[u8]) -> __m256i {
+    // SAFETY: plain integers of the same size.
+    unsafe { transmute::<[u8; 32], __m256i>(*row.last_chunk().unwrap_or(&[0; 32])) }
+}
+
 /// Four ids at a time. AVX2 multiplies 32 bits by 32: the lower and the upper half of each multiplier by themselves, and words at
 /// even and at odd places, of which a shift brings the latter to where the instruction looks.
 #[target_feature(enable = "avx2")]
 fn short_ids_256(hash: &ShortIds, (rows, length): (&[u8], usize), short: &mut [ShortId]) {
-    let m = hash.multipliers().map(u64::cast_signed);
-    let low = [_mm256_setr_epi64x(m[0], m[2], m[4], m[6]), _mm256_setr_epi64x(m[1], m[3], m[5], m[7])];
+    let low = multipliers(hash);
     let high = low.map(|low| _mm256_srli_epi64::<32>(low));
     let offset = _mm256_set1_epi64x(hash.offset().cast_signed());
     let sums = |row: &[u8]| {
-        // SAFETY: plain integers of the same size.
-        let id = unsafe { transmute::<[u8; 32], __m256i>(*row.last_chunk().unwrap_or(&[0; 32])) };
+        let id = id(row);
         let words = [id, _mm256_srli_epi64::<32>(id)];
         let of = |halves: [__m256i; 2]| {
             _mm256_add_epi64(_mm256_mul_epu32(words[0], halves[0]), _mm256_mul_epu32(words[1], halves[1]))
@@ -150,15 +162,9 @@ fn short_ids_256(hash: &ShortIds, (rows, length): (&[u8], usize), short: &mut [S
 /// Eight ids at a time, two in each register, multiplied as in [`short_ids_256`].
 #[target_feature(enable = "avx512f,avx512dq")]
 fn short_ids_512(hash: &ShortIds, (rows, length): (&[u8], usize), short: &mut [ShortId]) {
-    let m = hash.multipliers().map(u64::cast_signed);
-    let twice = |m: __m256i| _mm512_broadcast_i64x4(m);
-    let low = [_mm256_setr_epi64x(m[0], m[2], m[4], m[6]), _mm256_setr_epi64x(m[1], m[3], m[5], m[7])].map(twice);
+    let low = multipliers(hash).map(|m| _mm512_broadcast_i64x4(m));
     let high = low.map(|low| _mm512_srli_epi64::<32>(low));
     let offset = _mm512_set1_epi64(hash.offset().cast_signed());
-    let id = |row: &[u8]| {
-        // SAFETY: plain integers of the same size.
-        unsafe { transmute::<[u8; 32], __m256i>(*row.last_chunk().unwrap_or(&[0; 32])) }
-    };
     let sums = |a: &[u8], b: &[u8]| {
         let ids = _mm512_inserti64x4::<1>(_mm512_castsi256_si512(id(a)), id(b));
         let words = [ids, _mm512_srli_epi64::<32>(ids)];
