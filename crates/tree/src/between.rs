@@ -188,8 +188,7 @@ impl Hash {
     /// Number of keys under what is hashed, by the counts beside: where its pieces are known, it is not touched itself.
     fn count(&self, sums: &[Raw]) -> u64 {
         let beside = [self.first, self.last].map(|part| part.sum(sums).map_or(0, |sum| count_in(&sum)));
-        let Range { start, end } = self.between;
-        beside[0] + self.node.count_before(end) - self.node.count_before(start) + beside[1]
+        beside[0] + self.node.count_in(self.between.clone()) + beside[1]
     }
 }
 
@@ -247,18 +246,23 @@ impl Way<'_> {
             return Ok(if self.begins { Part::Sum(root.fresh_sum()) } else { Part::Nothing });
         };
         let cut = node.known_digest().map(|chunk| Cut { chunk, from: *self.from, to: *self.to });
-        if let Some(part) = self.remembered(cut.as_ref()) {
+        // Of many ranges what each of their ends cuts is remembered: they share it, and put it together with little more to hash.
+        let alone = cut.filter(|_| self.work.is_none());
+        if let Some(part) = self.remembered(alone.as_ref()) {
             return Ok(part);
         }
-        let held = match self.inside(&node) {
-            Ok(held) => held,
-            Err(Stop::Page(error)) => return Err(error),
+        match self.inside(&node) {
+            Ok(held) => Ok(self.note(alone, &node, held)),
+            Err(Stop::Page(error)) => Err(error),
             Err(Stop::Overlong) => {
+                if let Some(part) = self.remembered(cut.as_ref()) {
+                    return Ok(part);
+                }
                 let found = overlong()?;
-                Held::Part(if found.count > 0 { Part::Sum(sum(&found.digest, found.count)) } else { Part::Nothing })
+                let part = if found.count > 0 { Part::Sum(sum(&found.digest, found.count)) } else { Part::Nothing };
+                Ok(self.note(cut, &node, Held::Part(part)))
             }
-        };
-        Ok(self.note(cut, &node, held))
+        }
     }
 
     /// What is inside the range, all of which is under `node`.

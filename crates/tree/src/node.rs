@@ -2,7 +2,10 @@
 mod entry;
 mod inner;
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    ops::Range,
+    sync::{Arc, OnceLock},
+};
 
 use crate::{
     Digest,
@@ -114,6 +117,14 @@ impl Node {
         match &self.body {
             Body::Leaf(_) => index as u64,
             Body::Inner(inner) => inner.count_before(index),
+        }
+    }
+
+    /// Number of keys under these entries.
+    pub(crate) fn count_in(&self, entries: Range<usize>) -> u64 {
+        match &self.body {
+            Body::Leaf(_) => entries.len() as u64,
+            Body::Inner(inner) => inner.count_in(entries),
         }
     }
 

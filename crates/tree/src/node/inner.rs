@@ -1,5 +1,5 @@
 //! The entries of a chunk above level 0.
-use std::sync::OnceLock;
+use std::{ops::Range, sync::OnceLock};
 
 use super::{Child, Entry, Node, digest_all, make_room};
 use crate::{
@@ -124,6 +124,11 @@ impl Inner {
     /// Number of keys under the entries before `index`.
     pub(super) fn count_before(&self, index: usize) -> u64 {
         if self.only_keys() { index as u64 } else { self.counts.iter().take(index).sum() }
+    }
+
+    /// Number of keys under these entries.
+    pub(super) fn count_in(&self, entries: Range<usize>) -> u64 {
+        if self.only_keys() { entries.len() as u64 } else { self.counts[entries].iter().sum() }
     }
 
     /// What is hashed for each child, every digest computed.
