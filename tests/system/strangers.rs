@@ -9,6 +9,7 @@ use futures::{AsyncReadExt, AsyncWriteExt, StreamExt};
 use libp2p::multiaddr::Protocol;
 use libp2p::swarm::SwarmEvent;
 use libp2p::{Multiaddr, PeerId, StreamProtocol, SwarmBuilder, noise, tcp, yamux};
+use serde_json::Value;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::runtime::Runtime;
@@ -31,6 +32,11 @@ pub fn of_another_network(line: &str) -> Option<()> {
     line.contains("a peer of another network: disconnecting").then_some(())
 }
 
+/// That a list is empty.
+pub fn none(json: &Value) -> Option<()> {
+    json.as_array()?.is_empty().then_some(())
+}
+
 #[test]
 fn a_node_of_another_network_is_disconnected() {
     let _turn = turn();
@@ -38,6 +44,7 @@ fn a_node_of_another_network_is_disconnected() {
     let ours = Node::start(ours.path(), &[]);
     let other = Node::start_with(other.path(), &[ours.address()], &["--groups=['/waku/2/rs/1/0']"]);
     ours.expect("that the other is of another network", of_another_network);
+    ours.http().until("/admin/v1/peers", "no peer", none);
     other.stop().success();
     ours.stop().success();
 }

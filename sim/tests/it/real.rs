@@ -216,7 +216,7 @@ muted = 0
 fn real_nodes_live_through_everything() {
     let scenario = Scenario::parse("everything", EVERYTHING, &[]).unwrap();
     let real = real::run(&scenario, false).unwrap();
-    assert!(real.passed, "{}", real.summary());
+    assert!(real.passed, "{}\n{:#?}", real.summary(), real.missing);
     assert!(real.lost_in_crashes > 0 && real.refused > 0, "{}", real.summary());
     assert!(real.bytes_per_node.by_kind["probe"] > 0.0, "{}", real.summary());
     let model = simulate(&scenario, None, false).unwrap();
