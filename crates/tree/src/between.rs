@@ -188,7 +188,7 @@ impl Hash {
     /// Number of keys under what is hashed, by the counts beside: where its pieces are known, it is not touched itself.
     fn count(&self, sums: &[Raw]) -> u64 {
         let beside = [self.first, self.last].map(|part| part.sum(sums).map_or(0, |sum| count_in(&sum)));
-        beside[0] + self.node.count_in(self.between.clone()) + beside[1]
+        beside[0] + self.node.count_under(self.between.clone()) + beside[1]
     }
 }
 
@@ -246,7 +246,7 @@ impl Way<'_> {
             return Ok(if self.begins { Part::Sum(root.fresh_sum()) } else { Part::Nothing });
         };
         let cut = node.known_digest().map(|chunk| Cut { chunk, from: *self.from, to: *self.to });
-        // Of many ranges what each of their ends cuts is remembered: they share it, and put it together with little more to hash.
+        // Of many ranges only what the chunks at their ends hold is remembered: they share that, and little more is to be hashed.
         let alone = cut.filter(|_| self.work.is_none());
         if let Some(part) = self.remembered(alone.as_ref()) {
             return Ok(part);
@@ -254,6 +254,7 @@ impl Way<'_> {
         match self.inside(&node) {
             Ok(held) => Ok(self.note(alone, &node, held)),
             Err(Stop::Page(error)) => Err(error),
+            // It has no such ends.
             Err(Stop::Overlong) => {
                 if let Some(part) = self.remembered(cut.as_ref()) {
                     return Ok(part);

@@ -106,25 +106,19 @@ impl Node {
 
     /// Number of keys under it.
     pub(crate) fn count(&self) -> u64 {
-        match &self.body {
-            Body::Leaf(keys) => keys.len() as u64,
-            Body::Inner(inner) => inner.count_before(inner.firsts.len()),
-        }
+        self.count_under(0..self.len())
     }
 
     /// Number of keys under the entries before `index`.
     pub(crate) fn count_before(&self, index: usize) -> u64 {
-        match &self.body {
-            Body::Leaf(_) => index as u64,
-            Body::Inner(inner) => inner.count_before(index),
-        }
+        self.count_under(0..index)
     }
 
     /// Number of keys under these entries.
-    pub(crate) fn count_in(&self, entries: Range<usize>) -> u64 {
+    pub(crate) fn count_under(&self, entries: Range<usize>) -> u64 {
         match &self.body {
             Body::Leaf(_) => entries.len() as u64,
-            Body::Inner(inner) => inner.count_in(entries),
+            Body::Inner(inner) => inner.count_under(entries),
         }
     }
 

@@ -121,13 +121,8 @@ impl Inner {
         if self.only_keys() { key_sum(&self.firsts[index]) } else { self.known_sums()[index] }
     }
 
-    /// Number of keys under the entries before `index`.
-    pub(super) fn count_before(&self, index: usize) -> u64 {
-        if self.only_keys() { index as u64 } else { self.counts.iter().take(index).sum() }
-    }
-
     /// Number of keys under these entries.
-    pub(super) fn count_in(&self, entries: Range<usize>) -> u64 {
+    pub(super) fn count_under(&self, entries: Range<usize>) -> u64 {
         if self.only_keys() { entries.len() as u64 } else { self.counts[entries].iter().sum() }
     }
 
